@@ -1,0 +1,536 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using Ringfence.Devices;
+using Ringfence.Processors;
+
+namespace Ringfence.Memory;
+
+/// <summary>Whose rights an explicit access has.</summary>
+internal enum Privilege
+{
+    /// <summary>Those of the current privilege level.</summary>
+    Current,
+
+    /// <summary>The processor's own: descriptor tables, task state segments (an implicit supervisor access).</summary>
+    Implicit,
+
+    /// <summary>Supervisor data, such as a new inner stack.</summary>
+    Supervisor,
+
+    /// <summary>User data.</summary>
+    User,
+}
+
+/// <summary>
+/// A processor's memory management unit: the software TLB, the slow paths behind it, and explicit accesses for
+/// sensitive instructions. Failed accesses raise their fault in the processor and return false.
+/// <para>
+/// TLB tags carry an address space number (8 bits), so that flushing everything is taking a new number; when the numbers run out
+/// the tables are cleared. While alignment checks or data breakpoints are on, the current tag is one that no entry
+/// has, and every access takes the slow path, which checks.
+/// </para>
+/// <para>
+/// Decoded code: a page with decoded code never has a write tag, so writes to it come through <see cref="WriteSlow"/>, which tells the
+/// decode caches (own at once and to the instruction, others by a request).
+/// </para>
+/// </summary>
+internal sealed unsafe class Mmu : IDisposable
+{
+    private const int TableCount = 3;
+    private const int User = 0;
+    private const int Supervisor = 1;
+    private const int SupervisorWithAc = 2;
+    private const ulong NeverTag = 2;
+    private const int TableEntries = 1 << TlbEntry.CountLog2;
+    private const int CodeEntries = 1 << CodeTlbEntry.CountLog2;
+
+    private readonly Processor _processor;
+    private readonly VcpuState* _s;
+    private readonly PhysicalMemory _memory;
+    private readonly TlbEntry* _tables;
+    private readonly CodeTlbEntry* _codeTlb;
+    private ulong _addressSpace = 1;
+    private ulong _largeLow = ulong.MaxValue;
+    private ulong _largeHigh;
+    private ulong _largeLowUpper = ulong.MaxValue;
+    private ulong _largeHighUpper;
+    private Staged _staged;
+
+    public Mmu(Processor processor, PhysicalMemory memory)
+    {
+        _processor = processor;
+        _s = processor.State;
+        _memory = memory;
+        nuint tableBytes = (nuint)(TableCount * TableEntries * sizeof(TlbEntry));
+        _tables = (TlbEntry*)NativeMemory.AlignedAlloc(tableBytes, 64);
+        nuint codeBytes = (nuint)(CodeEntries * sizeof(CodeTlbEntry));
+        _codeTlb = (CodeTlbEntry*)NativeMemory.AlignedAlloc(codeBytes, 64);
+        _s->CodeTlb = _codeTlb;
+        _s->Tlb = _tables;
+        ClearTables();
+    }
+
+    /// <summary>The physical memory behind this unit.</summary>
+    public PhysicalMemory Memory => _memory;
+
+    /// <summary>Told of writes to pages that hold decoded code of this processor.</summary>
+    public ICodeWatcher? CodeWatcher { get; set; }
+
+    /// <summary>Registers only this processor sees: its local APIC.</summary>
+    public IBusDevice? PrivateDevice { get; set; }
+
+    /// <summary>Physical page of <see cref="PrivateDevice"/>.</summary>
+    public ulong PrivateDevicePage { get; set; } = ulong.MaxValue;
+
+    /// <summary>Counters of slow accesses.</summary>
+    public MmuStatistics Statistics { get; } = new();
+
+    /// <summary>Recomputes which table and tags the fast paths use. Called by <see cref="Processor.RefreshMode"/>.</summary>
+    public void RefreshMode()
+    {
+        VcpuState* s = _s;
+        bool ac = (s->SystemFlags & RflagsBits.Ac) != 0;
+        int table = s->Cpl == 3 ? User : ac ? SupervisorWithAc : Supervisor;
+        s->Tlb = _tables + (table * TableEntries);
+        bool checks = (s->Cpl == 3 && ac && s->HasCr0(Cr0.Am)) || HasDataBreakpoints;
+        ulong space = _addressSpace << 4;
+        s->AddressSpaceTag = checks ? NeverTag : space | 1;
+        ulong size = s->Mode == ProcessorMode.Long ? 2UL : s->Segment(SegmentIndex.Cs).IsBig ? 1UL : 0UL;
+        s->CodeTag = space | (size << 2) | (s->Cpl == 3 ? 2UL : 0UL) | 1;
+        s->CodeEntries = null;
+    }
+
+    /// <summary>Forgets all translations.</summary>
+    public void Flush()
+    {
+        Statistics.Flushes++;
+        if (++_addressSpace == 256)
+        {
+            ClearTables();
+            _addressSpace = 1;
+        }
+
+        _largeLow = _largeLowUpper = ulong.MaxValue;
+        _largeHigh = _largeHighUpper = 0;
+        RefreshMode();
+    }
+
+    /// <summary>INVLPG: forgets the translation of one linear page, whatever its size.</summary>
+    public void FlushPage(ulong linear)
+    {
+        bool upper = (long)linear < 0;
+        if (linear >= (upper ? _largeLowUpper : _largeLow) && linear <= (upper ? _largeHighUpper : _largeHigh))
+        {
+            Flush();
+            return;
+        }
+
+        for (int i = 0; i < TableCount; i++)
+        {
+            TlbEntry* entry = TlbEntry.For(_tables + (i * TableEntries), linear);
+            entry->ReadTag = 0;
+            entry->WriteTag = 0;
+        }
+
+        CodeEntryFor(linear)->Tag = 0;
+        _s->CodeEntries = null;
+    }
+
+    /// <summary>Forgets which code the linear pages lead to (the code segment or decoded code changed).</summary>
+    public void FlushCodeTlb()
+    {
+        new Span<CodeTlbEntry>(_codeTlb, CodeEntries).Clear();
+        _s->CodeEntries = null;
+    }
+
+    /// <summary>The code TLB's entry for a linear address.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public CodeTlbEntry* CodeEntryFor(ulong linear) => _codeTlb + ((linear >> 12) & (CodeEntries - 1));
+
+    /// <summary>Drops write access to a physical page, so that the next write is seen.</summary>
+    public void DropWriter(ulong frame)
+    {
+        ulong page = frame << 12;
+        for (int i = 0; i < TableCount * TableEntries; i++)
+            if (_tables[i].Physical == page) _tables[i].WriteTag = 0;
+        _memory.RemoveWriter(frame, _processor.Index);
+    }
+
+    /// <summary>Translates an instruction fetch. False: #PF was raised.</summary>
+    public bool TryTranslateFetch(ulong linear, out ulong physical)
+    {
+        PageAccess access = PageAccess.Fetch | (_s->Cpl == 3 ? PageAccess.User : 0);
+        bool ok = TryTranslate(linear, access, out PageTranslation translation);
+        physical = translation.Physical;
+        return ok;
+    }
+
+    /// <summary>Where a linear address lies, without side effects or rights (debugger). False: not mapped.</summary>
+    public bool TryTranslateForDebugger(ulong linear, out ulong physical)
+    {
+        bool ok = PageWalker.TryWalk(_s, _memory, linear, PageAccess.Read, sideEffects: false, out PageTranslation translation, out _);
+        physical = translation.Physical;
+        return ok;
+    }
+
+    /// <summary>Reads at a linear address with explicit rights.</summary>
+    public bool TryRead<T>(ulong linear, Privilege privilege, out T value)
+        where T : unmanaged
+    {
+        bool ok = TryPrepare(linear, sizeof(T), AccessOf(privilege), out Staged place);
+        T result = default;
+        if (ok) ReadPlace(place, (byte*)&result);
+        value = result;
+        return ok;
+    }
+
+    /// <summary>Writes at a linear address with explicit rights.</summary>
+    public bool TryWrite<T>(ulong linear, Privilege privilege, T value)
+        where T : unmanaged
+    {
+        if (!TryPrepare(linear, sizeof(T), AccessOf(privilege) | PageAccess.Write, out Staged place)) return false;
+        WritePlace(place, (byte*)&value);
+        return true;
+    }
+
+    /// <summary>Checks that a write would succeed (and marks the page dirty), without writing: for instructions that must fault before they change anything.</summary>
+    public bool TryProbeWrite(ulong linear, int size, Privilege privilege) =>
+        TryPrepare(linear, size, AccessOf(privilege) | PageAccess.Write, out _);
+
+    /// <summary>
+    /// Segmentation for one access: checks limit, rights and canonical form and gives the linear address.
+    /// False: #GP(0) or #SS(0) was raised.
+    /// </summary>
+    public bool TryGetLinear(int segment, ulong offset, int size, bool write, out ulong linear)
+    {
+        ref SegmentRegister register = ref _s->Segment((SegmentIndex)segment);
+        linear = register.Base + offset;
+        bool allowed;
+        if (_s->Mode == ProcessorMode.Long)
+        {
+            allowed = IsCanonical(linear) && IsCanonical(linear + (ulong)size - 1);
+        }
+        else
+        {
+            linear = (uint)linear;
+            allowed = offset + (ulong)size <= (write ? register.WriteEnd : register.ReadEnd)
+                || IsAllowedSlow(in register, offset, size, write);
+        }
+
+        if (allowed) return true;
+        bool stack = segment is (int)SegmentIndex.Ss or (int)SegmentIndex.FlatStack;
+        _processor.RaiseFault(stack ? ExceptionVector.StackFault : ExceptionVector.GeneralProtection, 0);
+        return false;
+    }
+
+    /// <summary>The read path behind the TLB probe. The value is left in <see cref="VcpuState.Transfer"/>.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    public bool ReadSlow(int segment, ulong offset, int size)
+    {
+        if (!TryGetLinear(segment, offset, size, write: false, out ulong linear)) return false;
+        if (!IsAligned(linear, size) || !TryPrepare(linear, size, AccessOf(Privilege.Current), out Staged place)) return false;
+        CheckDataBreakpoints(linear, size, write: false);
+        ReadPlace(place, (byte*)_s->Transfer);
+        return true;
+    }
+
+    /// <summary>The write path behind the TLB probe. The value stands in <see cref="VcpuState.Transfer"/>.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    public bool WriteSlow(int segment, ulong offset, int size)
+    {
+        if (!TryGetLinear(segment, offset, size, write: true, out ulong linear)) return false;
+        if (!IsAligned(linear, size) || !TryPrepare(linear, size, AccessOf(Privilege.Current) | PageAccess.Write, out Staged place)) return false;
+        CheckDataBreakpoints(linear, size, write: true);
+        WritePlace(place, (byte*)_s->Transfer);
+        return true;
+    }
+
+    /// <summary>
+    /// The read-modify-write path: a host pointer to plain RAM, or <see cref="VcpuState.Transfer"/> filled and to be committed,
+    /// or null after raising a fault. Faults are those of a write.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    public void* ModifySlow(int segment, ulong offset, int size, bool locked)
+    {
+        if (!TryGetLinear(segment, offset, size, write: true, out ulong linear)) return null;
+        if (!IsReadable(segment, offset, size)) return null;
+        if (!IsAligned(linear, size) || !TryPrepare(linear, size, AccessOf(Privilege.Current) | PageAccess.Write, out Staged place)) return null;
+        CheckDataBreakpoints(linear, size, write: true);
+        if (place.SecondSize == 0 && !place.IsWatched)
+        {
+            byte* page = _memory.PageAt(place.First, out bool writable);
+            if (page is not null && writable) return page + (place.First & 0xfff);
+        }
+
+        _staged = place;
+        _staged.Exclusive = locked;
+        if (locked) _processor.Bus.EnterExclusive(_processor);
+        ReadPlace(place, (byte*)_s->Transfer);
+        return _s->Transfer;
+    }
+
+    /// <summary>Writes the staged operand of <see cref="ModifySlow"/> back.</summary>
+    public void CommitModify()
+    {
+        WritePlace(_staged, (byte*)_s->Transfer);
+        if (_staged.Exclusive) _processor.Bus.LeaveExclusive(_processor);
+        _staged = default;
+    }
+
+    /// <summary>Is bit 63 to 47 all the same?</summary>
+    public static bool IsCanonical(ulong linear) => (ulong)((long)(linear << 16) >> 16) == linear;
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        NativeMemory.AlignedFree(_tables);
+        NativeMemory.AlignedFree(_codeTlb);
+    }
+
+    private bool HasDataBreakpoints
+    {
+        get
+        {
+            for (int i = 0; i < 4; i++)
+                if ((_s->Dr7 & (3UL << (i * 2))) != 0 && ((_s->Dr7 >> (16 + (i * 4))) & 3) is 1 or 3) return true;
+            return false;
+        }
+    }
+
+    private PageAccess AccessOf(Privilege privilege) => privilege switch
+    {
+        Privilege.User => PageAccess.User,
+        Privilege.Implicit => PageAccess.NoUserPages,
+        Privilege.Current when _s->Cpl == 3 => PageAccess.User,
+        _ => (_s->SystemFlags & RflagsBits.Ac) != 0 ? PageAccess.Read : PageAccess.NoUserPages,
+    };
+
+    /// <summary>Expand-down segments (Intel SDM 3A 5.3) and everything else that has no fast bound.</summary>
+    private static bool IsAllowedSlow(in SegmentRegister register, ulong offset, int size, bool write)
+    {
+        const int Needed = SegmentAttributes.Present | SegmentAttributes.CodeOrData;
+        if ((register.Attributes & (Needed | SegmentAttributes.Unusable)) != Needed) return false;
+        bool code = (register.Attributes & SegmentAttributes.Code) != 0;
+        bool expandDown = !code && (register.Attributes & SegmentAttributes.ConformingOrExpandDown) != 0;
+        if (!expandDown) return false;
+        if (write && (register.Attributes & SegmentAttributes.ReadableOrWritable) == 0) return false;
+        ulong upper = register.IsBig ? 0xffff_ffffUL : 0xffffUL;
+        return offset > register.Limit && offset + (ulong)size - 1 <= upper;
+    }
+
+    private bool IsReadable(int segment, ulong offset, int size) =>
+        _s->Mode == ProcessorMode.Long || TryGetLinear(segment, offset, size, write: false, out _);
+
+    private bool IsAligned(ulong linear, int size)
+    {
+        if (_s->Cpl != 3 || (_s->SystemFlags & RflagsBits.Ac) == 0 || !_s->HasCr0(Cr0.Am)) return true;
+        ulong mask = size switch { 2 => 1UL, 4 or 6 => 3UL, 8 or 10 => 7UL, 16 => 7UL, _ => 0UL };
+        if ((linear & mask) == 0) return true;
+        _processor.RaiseFault(ExceptionVector.AlignmentCheck, 0);
+        return false;
+    }
+
+    private void CheckDataBreakpoints(ulong linear, int size, bool write)
+    {
+        if ((_s->Dr7 & 0xff) == 0) return;
+        for (int i = 0; i < 4; i++)
+        {
+            if ((_s->Dr7 & (3UL << (i * 2))) == 0) continue;
+            uint control = (uint)(_s->Dr7 >> (16 + (i * 4))) & 15;
+            uint kind = control & 3;
+            if (kind != 3 && !(kind == 1 && write)) continue;
+            ulong length = (control >> 2) switch { 0 => 1UL, 1 => 2UL, 2 => 8UL, _ => 4UL };
+            ulong start = _s->DebugAddress[i] & ~(length - 1);
+            if (linear < start + length && start < linear + (ulong)size) _s->DebugHits |= 1u << i;
+        }
+    }
+
+    private bool TryTranslate(ulong linear, PageAccess access, out PageTranslation translation)
+    {
+        Statistics.Walks++;
+        if (PageWalker.TryWalk(_s, _memory, linear, access, sideEffects: true, out translation, out uint errorCode)) return true;
+        _s->Cr2 = linear;
+        _processor.RaiseFault(ExceptionVector.PageFault, errorCode);
+        return false;
+    }
+
+    /// <summary>Translates both ends of an access before anything is read or written, and fills the TLB.</summary>
+    private bool TryPrepare(ulong linear, int size, PageAccess access, out Staged place)
+    {
+        place = default;
+        int first = (int)Math.Min((ulong)size, 4096 - (linear & 0xfff));
+        if (!TryTranslate(linear, access, out PageTranslation translation)) return false;
+        place.First = translation.Physical;
+        place.FirstSize = first;
+        Fill(linear, access, translation, ref place);
+        if (first == size) return true;
+        ulong next = linear + (ulong)first;
+        if (_s->Mode != ProcessorMode.Long && (linear >> 32) == 0) next = (uint)next;
+        if (!TryTranslate(next, access, out translation)) return false;
+        place.Second = translation.Physical;
+        place.SecondSize = size - first;
+        Fill(next, access, translation, ref place);
+        return true;
+    }
+
+    private void Fill(ulong linear, PageAccess access, in PageTranslation page, ref Staged place)
+    {
+        ulong frame = page.Physical >> 12;
+        if (page.Physical >> 12 == PrivateDevicePage >> 12) return;
+        byte* host = _memory.PageAt(page.Physical, out bool writable);
+        bool write = (access & PageAccess.Write) != 0;
+        int self = 1 << _processor.Index;
+        if (write && host is not null && writable)
+        {
+            // Announce the writer first, then look for code: the decoder does it the other way round.
+            if ((_memory.Writers(frame) & self) == 0) _memory.AddWriter(frame, _processor.Index);
+            if (_memory.CodeUsers(frame) != 0) place.IsWatched = true;
+        }
+
+        if (page.PageBytes > 4096) NoteLargePage(linear, page.PageBytes);
+        if (host is null) return;
+        bool user = (access & PageAccess.User) != 0;
+        int table = user ? User : (access & PageAccess.NoUserPages) != 0 ? Supervisor : SupervisorWithAc;
+        TlbEntry* entry = TlbEntry.For(_tables + (table * TableEntries), linear);
+        ulong tag = (linear & ~0xfffUL) | (_addressSpace << 4) | 1;
+        if (entry->ReadTag != tag) entry->WriteTag = 0;
+        entry->ReadTag = tag;
+        entry->Physical = page.Physical & ~0xfffUL;
+        entry->Addend = (long)(host - (linear & ~0xfffUL));
+        if (write) entry->WriteTag = writable && !place.IsWatched ? tag : 0;
+    }
+
+    private void NoteLargePage(ulong linear, ulong bytes)
+    {
+        ulong start = linear & ~(bytes - 1);
+        if ((long)linear < 0)
+        {
+            _largeLowUpper = Math.Min(_largeLowUpper, start);
+            _largeHighUpper = Math.Max(_largeHighUpper, start + bytes - 1);
+        }
+        else
+        {
+            _largeLow = Math.Min(_largeLow, start);
+            _largeHigh = Math.Max(_largeHigh, start + bytes - 1);
+        }
+    }
+
+    private void ReadPlace(in Staged place, byte* data)
+    {
+        ReadPhysical(place.First, data, place.FirstSize);
+        if (place.SecondSize != 0) ReadPhysical(place.Second, data + place.FirstSize, place.SecondSize);
+    }
+
+    private void WritePlace(in Staged place, byte* data)
+    {
+        WritePhysical(place.First, data, place.FirstSize);
+        if (place.SecondSize != 0) WritePhysical(place.Second, data + place.FirstSize, place.SecondSize);
+    }
+
+    private void ReadPhysical(ulong physical, byte* data, int size)
+    {
+        byte* page = physical >> 12 == PrivateDevicePage >> 12 ? null : _memory.PageAt(physical, out _);
+        if (page is not null)
+        {
+            Copy(page + (physical & 0xfff), data, size);
+            return;
+        }
+
+        Statistics.DeviceReads++;
+        var span = new Span<byte>(data, size);
+        if (physical >> 12 == PrivateDevicePage >> 12 && PrivateDevice is not null)
+        {
+            lock (_memory.DeviceLock) PrivateDevice.Read(physical & 0xfff, span);
+        }
+        else
+        {
+            _memory.Read(new GuestPhysical(physical), span);
+        }
+    }
+
+    private void WritePhysical(ulong physical, byte* data, int size)
+    {
+        bool isPrivate = physical >> 12 == PrivateDevicePage >> 12 && PrivateDevice is not null;
+        bool writable = false;
+        byte* page = isPrivate ? null : _memory.PageAt(physical, out writable);
+        if (page is not null)
+        {
+            if (!writable) return;
+            Copy(data, page + (physical & 0xfff), size);
+            int users = _memory.CodeUsers(physical >> 12);
+            if (users != 0) TellCodeUsers(physical, size, users);
+            return;
+        }
+
+        Statistics.DeviceWrites++;
+        var span = new ReadOnlySpan<byte>(data, size);
+        if (isPrivate)
+        {
+            lock (_memory.DeviceLock) PrivateDevice!.Write(physical & 0xfff, span);
+        }
+        else
+        {
+            _memory.Write(new GuestPhysical(physical), span);
+        }
+    }
+
+    private void TellCodeUsers(ulong physical, int size, int users)
+    {
+        int self = 1 << _processor.Index;
+        if ((users & self) != 0) CodeWatcher?.Written(physical, size);
+        if ((users & ~self) != 0) _processor.Bus.InvalidateCode(_processor, physical >> 12, users & ~self);
+    }
+
+    /// <summary>Copies in one access where the size allows it: other processors see no half-written operand.</summary>
+    private static void Copy(byte* source, byte* target, int size)
+    {
+        switch (size)
+        {
+            case 1: *target = *source; break;
+            case 2: *(ushort*)target = *(ushort*)source; break;
+            case 4: *(uint*)target = *(uint*)source; break;
+            case 8: *(ulong*)target = *(ulong*)source; break;
+            default: Buffer.MemoryCopy(source, target, size, size); break;
+        }
+    }
+
+    private void ClearTables()
+    {
+        new Span<TlbEntry>(_tables, TableCount * TableEntries).Clear();
+        FlushCodeTlb();
+    }
+
+    /// <summary>Physical place of an access of up to 64 bytes: one or two pages.</summary>
+    private struct Staged
+    {
+        public ulong First;
+        public ulong Second;
+        public int FirstSize;
+        public int SecondSize;
+        public bool IsWatched;
+        public bool Exclusive;
+    }
+}
+
+/// <summary>Told when a page with decoded code is written.</summary>
+internal interface ICodeWatcher
+{
+    /// <summary>Bytes at a physical address (inside one page) have been written by this processor.</summary>
+    void Written(ulong physical, int length);
+}
+
+/// <summary>Counters of an <see cref="Mmu"/>.</summary>
+internal sealed class MmuStatistics
+{
+    /// <summary>Page walks.</summary>
+    public long Walks;
+
+    /// <summary>Whole flushes.</summary>
+    public long Flushes;
+
+    /// <summary>MMIO reads.</summary>
+    public long DeviceReads;
+
+    /// <summary>MMIO writes.</summary>
+    public long DeviceWrites;
+}

@@ -1,0 +1,244 @@
+using Ringfence.Devices;
+using Ringfence.Host;
+
+namespace Ringfence.Memory;
+
+/// <summary>
+/// The machine's physical address space: RAM, ROM and device regions, which never overlap.
+/// RAM is one anonymous file mapped so that host address = <see cref="HostBase"/> + physical address, inside a larger
+/// inaccessible reservation; pages cost host memory when first touched. Addresses nobody answers read as all ones.
+/// </summary>
+public sealed unsafe class PhysicalMemory : IDisposable
+{
+    /// <summary>Width of a physical address in bits (CPUID 80000008h).</summary>
+    public const int AddressBits = 40;
+
+    /// <summary>Where the space for devices below 4 GiB begins, and RAM continues at 4 GiB.</summary>
+    public const ulong DeviceSpace = 0xC000_0000;
+
+    private const ulong FourGiB = 1UL << 32;
+    private const ulong VideoStart = 0xA_0000;
+    private const ulong VideoEnd = 0xC_0000;
+    private const nuint Guard = 1 << 20;
+
+    private Region[] _regions = [];
+    private readonly nuint _reserved;
+    private readonly byte* _reservation;
+    private readonly byte* _codeUsers;
+    private readonly byte* _writers;
+    private readonly ulong _frames;
+
+    /// <summary>Makes the memory of a machine.</summary>
+    /// <param name="ramBytes">RAM in bytes, a multiple of 4 KiB, from 1 MiB.</param>
+    /// <exception cref="ArgumentOutOfRangeException">The size is none of these.</exception>
+    /// <exception cref="System.ComponentModel.Win32Exception">The host refuses the mapping.</exception>
+    public PhysicalMemory(ulong ramBytes)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(ramBytes, 1UL << 20);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(ramBytes, 1UL << (AddressBits - 1));
+        if ((ramBytes & 0xfff) != 0) throw new ArgumentOutOfRangeException(nameof(ramBytes), "RAM is counted in pages of 4 KiB.");
+        RamBytes = ramBytes;
+        LowRamEnd = Math.Min(ramBytes, DeviceSpace);
+        HighRamEnd = ramBytes > DeviceSpace ? FourGiB + (ramBytes - DeviceSpace) : FourGiB;
+        ulong top = Math.Max(HighRamEnd, FourGiB);
+        _frames = top >> 12;
+        _reserved = (nuint)top + (2 * Guard);
+        _reservation = NativeMemoryMap.Reserve(_reserved);
+        HostBase = _reservation + Guard;
+        int file = NativeMemoryMap.CreateFile("guest-ram", (nuint)ramBytes);
+        try
+        {
+            AddRam(file, 0, VideoStart, 0);
+            AddRam(file, VideoEnd, LowRamEnd - VideoEnd, VideoEnd);
+            if (ramBytes > DeviceSpace) AddRam(file, FourGiB, ramBytes - DeviceSpace, DeviceSpace);
+        }
+        finally
+        {
+            NativeMemoryMap.CloseFile(file);
+        }
+
+        _codeUsers = NativeMemoryMap.Allocate((nuint)_frames);
+        _writers = NativeMemoryMap.Allocate((nuint)_frames);
+    }
+
+    /// <summary>Called after a device wrote RAM that processors (a bit each) hold decoded code of. Arguments: frame, processors.</summary>
+    internal Action<ulong, int>? CodeWritten { get; set; }
+
+    /// <summary>The machine lock, taken around every device access.</summary>
+    public Lock DeviceLock { get; } = new();
+
+    /// <summary>RAM in bytes.</summary>
+    public ulong RamBytes { get; }
+
+    /// <summary>End of the RAM that begins at 0.</summary>
+    public ulong LowRamEnd { get; }
+
+    /// <summary>End of the RAM that begins at 4 GiB; 4 GiB if there is none.</summary>
+    public ulong HighRamEnd { get; }
+
+    /// <summary>ANDed to every physical address: bit 20 is 0 while the A20 gate is closed. Changing it needs a TLB flush in every processor.</summary>
+    internal ulong A20Mask { get; set; } = ulong.MaxValue;
+
+    /// <summary>Host address of physical address 0.</summary>
+    internal byte* HostBase { get; }
+
+    /// <summary>Bytes of RAM that the guest or the monitor have touched and the host therefore holds.</summary>
+    public ulong TouchedBytes => HostMemory.ResidentBytes(HostBase, (nuint)(HighRamEnd > FourGiB ? HighRamEnd : LowRamEnd));
+
+    /// <summary>Maps a device's registers.</summary>
+    /// <exception cref="InvalidOperationException">The range overlaps a region that exists.</exception>
+    public void MapDevice(string name, ulong start, ulong length, IBusDevice device) =>
+        Add(new Region(name, start, start + length, RegionKind.Device, device));
+
+    /// <summary>Removes a device mapped at <paramref name="start"/>.</summary>
+    public void UnmapDevice(ulong start) => _regions = [.. _regions.Where(r => r.Start != start || r.Kind != RegionKind.Device)];
+
+    /// <summary>Maps read-only memory. Inside RAM it replaces the RAM of those pages.</summary>
+    /// <param name="name">For dumps.</param>
+    /// <param name="start">Page-aligned physical address.</param>
+    /// <param name="contents">The bytes; padded to a whole page with ones.</param>
+    public void MapRom(string name, ulong start, ReadOnlySpan<byte> contents)
+    {
+        ulong length = ((ulong)contents.Length + 0xfff) & ~0xfffUL;
+        ulong end = start + length;
+        if ((start & 0xfff) != 0 || end > FourGiB) throw new ArgumentOutOfRangeException(nameof(start));
+        List<Region> regions = [];
+        foreach (Region region in _regions)
+        {
+            if (region.Kind != RegionKind.Ram || region.End <= start || region.Start >= end)
+            {
+                regions.Add(region);
+                continue;
+            }
+
+            if (region.Start < start) regions.Add(region with { End = start });
+            if (region.End > end) regions.Add(region with { Start = end });
+        }
+
+        _regions = [.. regions];
+
+        byte* host = HostBase + start;
+        int file = NativeMemoryMap.CreateFile("guest-rom", (nuint)length);
+        NativeMemoryMap.MapFile(host, (nuint)length, NativeMemoryMap.ProtectRead | NativeMemoryMap.ProtectWrite, file, 0);
+        NativeMemoryMap.CloseFile(file);
+        new Span<byte>(host, (int)length).Fill(0xff);
+        contents.CopyTo(new Span<byte>(host, (int)length));
+        NativeMemoryMap.Protect(host, (nuint)length, NativeMemoryMap.ProtectRead);
+        Add(new Region(name, start, end, RegionKind.Rom, null));
+    }
+
+    /// <summary>Reads anything on the bus; bytes nobody answers for are 0xff. Any thread.</summary>
+    public void Read(GuestPhysical address, Span<byte> data) => Access(address.Value, data, default, false);
+
+    /// <summary>Writes anything on the bus, as a device or a loader does. ROM ignores writes. Any thread.</summary>
+    public void Write(GuestPhysical address, ReadOnlySpan<byte> data) => Access(address.Value, default, data, true);
+
+    /// <summary>The page's host address and whether it may be written, or null if it is not RAM or ROM.</summary>
+    internal byte* PageAt(ulong physical, out bool writable)
+    {
+        Region? region = RegionAt(physical);
+        writable = region?.Kind == RegionKind.Ram;
+        return region is null || region.Kind == RegionKind.Device ? null : HostBase + (physical & ~0xfffUL);
+    }
+
+    /// <summary>Is all of [start, start + length) RAM?</summary>
+    public bool IsRam(ulong start, ulong length) =>
+        Array.Exists(_regions, r => r.Kind == RegionKind.Ram && start >= r.Start && length <= r.End - r.Start && start <= r.End - length);
+
+    /// <summary>Processors (a bit each) that hold decoded code of a frame.</summary>
+    internal int CodeUsers(ulong frame) => frame < _frames ? Volatile.Read(ref _codeUsers[frame]) : 0;
+
+    /// <summary>Processors that may write a frame through their TLB.</summary>
+    internal int Writers(ulong frame) => frame < _frames ? Volatile.Read(ref _writers[frame]) : 0;
+
+    internal void AddCodeUser(ulong frame, int processor) => SetBit(_codeUsers, frame, processor);
+
+    internal void RemoveCodeUser(ulong frame, int processor) => ClearBit(_codeUsers, frame, processor);
+
+    internal void AddWriter(ulong frame, int processor) => SetBit(_writers, frame, processor);
+
+    internal void RemoveWriter(ulong frame, int processor) => ClearBit(_writers, frame, processor);
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        if (_reserved == 0) return;
+        NativeMemoryMap.Unmap(_reservation, _reserved);
+        NativeMemoryMap.Unmap(_codeUsers, (nuint)_frames);
+        NativeMemoryMap.Unmap(_writers, (nuint)_frames);
+    }
+
+    private void AddRam(int file, ulong start, ulong length, ulong offset)
+    {
+        NativeMemoryMap.MapFile(HostBase + start, (nuint)length, NativeMemoryMap.ProtectRead | NativeMemoryMap.ProtectWrite, file, (long)offset);
+        Add(new Region("ram", start, start + length, RegionKind.Ram, null));
+    }
+
+    private void Add(Region added)
+    {
+        Region? other = Array.Find(_regions, r => r.Start < added.End && added.Start < r.End);
+        if (other is not null) throw new InvalidOperationException($"{added.Name} at 0x{added.Start:x} overlaps {other.Name}.");
+        _regions = [.. _regions, added];
+    }
+
+    private void Access(ulong physical, Span<byte> read, ReadOnlySpan<byte> written, bool write)
+    {
+        int length = write ? written.Length : read.Length;
+        for (int done = 0; done < length;)
+        {
+            ulong at = (physical + (ulong)done) & A20Mask;
+            int part = (int)Math.Min((ulong)(length - done), 4096 - (at & 0xfff));
+            Region? region = RegionAt(at);
+            if (region?.Kind == RegionKind.Device) AccessDevice(region, at, read, written, done, ref part, write);
+            else if (!write)
+            {
+                if (region is null) read.Slice(done, part).Fill(0xff);
+                else new ReadOnlySpan<byte>(HostBase + at, part).CopyTo(read.Slice(done, part));
+            }
+            else if (region?.Kind == RegionKind.Ram)
+            {
+                written.Slice(done, part).CopyTo(new Span<byte>(HostBase + at, part));
+                int users = CodeUsers(at >> 12);
+                if (users != 0) CodeWritten?.Invoke(at >> 12, users);
+            }
+
+            done += part;
+        }
+    }
+
+    private void AccessDevice(Region region, ulong at, Span<byte> read, ReadOnlySpan<byte> written, int done, ref int part, bool write)
+    {
+        part = (int)Math.Min((ulong)Math.Min(part, 16), region.End - at);
+        lock (DeviceLock)
+        {
+            if (write) region.Device!.Write(at - region.Start, written.Slice(done, part));
+            else region.Device!.Read(at - region.Start, read.Slice(done, part));
+        }
+    }
+
+    private Region? RegionAt(ulong physical)
+    {
+        foreach (Region region in _regions)
+            if (physical >= region.Start && physical < region.End) return region;
+        return null;
+    }
+
+    private void SetBit(byte* map, ulong frame, int bit)
+    {
+        if (frame < _frames) Interlocked.Or(ref *(uint*)(map + (frame & ~3UL)), 1u << ((int)(frame & 3) * 8 + bit));
+    }
+
+    private void ClearBit(byte* map, ulong frame, int bit)
+    {
+        if (frame < _frames) Interlocked.And(ref *(uint*)(map + (frame & ~3UL)), ~(1u << ((int)(frame & 3) * 8 + bit)));
+    }
+
+    private enum RegionKind
+    {
+        Ram,
+        Rom,
+        Device,
+    }
+
+    private sealed record Region(string Name, ulong Start, ulong End, RegionKind Kind, IBusDevice? Device);
+}

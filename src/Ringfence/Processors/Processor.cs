@@ -1,0 +1,93 @@
+using System.Runtime.InteropServices;
+using Ringfence.Memory;
+
+namespace Ringfence.Processors;
+
+/// <summary>
+/// One virtual x86 processor: its state, its memory management unit and its connection to the rest of the machine.
+/// What instructions do stands in <c>Instructions/</c> and <c>Sensitive/</c>; how they are run in <c>Execution/</c>.
+/// Used by one thread at a time, except <see cref="Post"/> and <see cref="Withdraw"/>.
+/// </summary>
+public sealed unsafe class Processor : IDisposable
+{
+    /// <summary>Makes a processor in its power-on state.</summary>
+    /// <param name="index">Number of the processor; 0 is the bootstrap processor.</param>
+    /// <param name="memory">The physical memory it addresses.</param>
+    /// <param name="bus">Everything else it is connected to.</param>
+    internal Processor(int index, PhysicalMemory memory, IProcessorBus bus)
+    {
+        Index = index;
+        Bus = bus;
+        State = (VcpuState*)NativeMemory.AlignedAlloc((nuint)sizeof(VcpuState), 64);
+        NativeMemory.Clear(State, (nuint)sizeof(VcpuState));
+        Mmu = new Mmu(this, memory);
+        Reset.PowerOn(this);
+    }
+
+    /// <summary>Number of the processor in its machine, also its initial APIC ID.</summary>
+    public int Index { get; }
+
+    /// <summary>The architectural state, in native memory; valid until the processor is disposed.</summary>
+    public VcpuState* State { get; private set; }
+
+    /// <summary>Address translation and memory access.</summary>
+    internal Mmu Mmu { get; }
+
+    /// <summary>Ports, interrupt controller and clock.</summary>
+    internal IProcessorBus Bus { get; }
+
+    /// <summary>Counters of this processor.</summary>
+    internal ProcessorStatistics Statistics { get; } = new();
+
+    /// <summary>Records a fault of the current instruction; the engine delivers it. #PF is raised by the Mmu, which sets CR2.</summary>
+    internal void RaiseFault(ExceptionVector vector)
+    {
+        State->FaultPending = 1;
+        State->FaultVector = (byte)vector;
+        State->FaultHasErrorCode = 0;
+        State->FaultErrorCode = 0;
+    }
+
+    /// <summary>Records a fault of the current instruction with its error code.</summary>
+    internal void RaiseFault(ExceptionVector vector, uint errorCode)
+    {
+        RaiseFault(vector);
+        State->FaultHasErrorCode = 1;
+        State->FaultErrorCode = errorCode;
+    }
+
+    /// <summary>Sets bits of the event word. Any thread.</summary>
+    internal void Post(int events) => Interlocked.Or(ref State->Events, events);
+
+    /// <summary>Clears bits of the event word. Any thread.</summary>
+    internal void Withdraw(int events) => Interlocked.And(ref State->Events, ~events);
+
+    /// <summary>
+    /// Recomputes what engines derive from control registers, CS, SS, CPL and RFLAGS: mode, TLB selection, tags, stack mask,
+    /// step mode. Every change of those calls it before the next instruction. Sensitive code calls it; ordinary handlers never need to.
+    /// </summary>
+    internal void RefreshMode()
+    {
+        VcpuState* s = State;
+        ref SegmentRegister cs = ref s->Segment(SegmentIndex.Cs);
+        s->Mode = !s->HasCr0(Cr0.Pe) ? ProcessorMode.Real
+            : (s->SystemFlags & RflagsBits.Vm) != 0 ? ProcessorMode.Virtual8086
+            : !s->IsLongModeActive ? ProcessorMode.Protected
+            : (cs.Attributes & SegmentAttributes.Long) != 0 ? ProcessorMode.Long
+            : ProcessorMode.Compatibility;
+        s->StackMask = s->Mode == ProcessorMode.Long ? ulong.MaxValue
+            : s->Segment(SegmentIndex.Ss).IsBig ? 0xffff_ffffUL : 0xffffUL;
+        s->EventMask = (s->SystemFlags & RflagsBits.If) != 0 ? ~0 : ~ProcessorEvents.Interrupt;
+        s->StepMode = (s->SystemFlags & RflagsBits.Tf) != 0 || (s->Dr7 & 0xff) != 0 ? (byte)1 : (byte)0;
+        Mmu.RefreshMode();
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        if (State is null) return;
+        Mmu.Dispose();
+        NativeMemory.AlignedFree(State);
+        State = null;
+    }
+}
