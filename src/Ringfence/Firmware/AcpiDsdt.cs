@@ -1,0 +1,53 @@
+using Ringfence.Memory;
+
+namespace Ringfence.Firmware;
+
+/// <summary>The differentiated definition block: the soft-off state and the devices that cannot be enumerated.</summary>
+internal static class AcpiDsdt
+{
+    private static readonly (ushort Port, int Irq)[] SerialPorts = [(0x3f8, 4), (0x2f8, 3), (0x3e8, 4), (0x2e8, 3)];
+
+    /// <summary>The AML behind the table's header.</summary>
+    public static byte[] Build(int serialPorts) =>
+    [
+        .. AmlWriter.Name("\\_S5", AmlWriter.Package(
+            AmlWriter.Integer(AcpiTables.SoftOffSleepType), AmlWriter.Integer(AcpiTables.SoftOffSleepType), AmlWriter.Integer(0), AmlWriter.Integer(0))),
+        .. AmlWriter.Scope("\\_SB", HostBridge(serialPorts)),
+    ];
+
+    private static byte[] HostBridge(int serialPorts)
+    {
+        List<byte[]> terms =
+        [
+            AmlWriter.Name("_HID", AmlWriter.EisaId("PNP0A03")),
+            AmlWriter.Name("_UID", AmlWriter.Integer(0)),
+            AmlWriter.Name("_CRS", AmlWriter.Resources(
+                AmlWriter.BusRange(0, 0xff),
+                AmlWriter.Ports(0xcf8, 8),
+                AmlWriter.PortRange(0, 0xcf7),
+                AmlWriter.PortRange(0xd00, 0xffff),
+                AmlWriter.MemoryRange((uint)LowMemory.VideoMemory, 0xb_ffff),
+                AmlWriter.MemoryRange((uint)PhysicalMemory.DeviceSpace, PlatformAddresses.IoApic - 1))),
+            Device("PM", "PNP0C02", AmlWriter.Ports(AcpiTables.PowerManagementBase, AcpiTables.PowerManagementPorts)),
+            Device("PIC", "PNP0000", AmlWriter.Ports(0x20, 2), AmlWriter.Ports(0xa0, 2), AmlWriter.Interrupt(2)),
+            Device("TMR", "PNP0100", AmlWriter.Ports(0x40, 4), AmlWriter.Interrupt(0)),
+            Device("RTC", "PNP0B00", AmlWriter.Ports(0x70, 2), AmlWriter.Interrupt(8)),
+            Device("KBD", "PNP0303", AmlWriter.Ports(0x60, 1), AmlWriter.Ports(0x64, 1), AmlWriter.Interrupt(1)),
+            Device("MOU", "PNP0F13", AmlWriter.Interrupt(12)),
+        ];
+        for (int i = 0; i < Math.Min(serialPorts, SerialPorts.Length); i++)
+        {
+            (ushort port, int irq) = SerialPorts[i];
+            terms.Add(AmlWriter.Device(
+                $"COM{i + 1}",
+                AmlWriter.Name("_HID", AmlWriter.EisaId("PNP0501")),
+                AmlWriter.Name("_UID", AmlWriter.Integer((ulong)i + 1)),
+                AmlWriter.Name("_CRS", AmlWriter.Resources(AmlWriter.Ports(port, 8), AmlWriter.Interrupt(irq)))));
+        }
+
+        return AmlWriter.Device("PCI0", [.. terms]);
+    }
+
+    private static byte[] Device(string name, string id, params byte[][] resources) => AmlWriter.Device(
+        name, AmlWriter.Name("_HID", AmlWriter.EisaId(id)), AmlWriter.Name("_CRS", AmlWriter.Resources(resources)));
+}

@@ -1,0 +1,180 @@
+using System.Buffers.Binary;
+using System.Text;
+using Ringfence.Memory;
+
+namespace Ringfence.Firmware;
+
+/// <summary>
+/// The ACPI tables of our machines: RSDP, RSDT, XSDT, FADT, FACS, DSDT and MADT (ACPI specification 6.4, chapter 5.2).
+/// </summary>
+internal static class AcpiTables
+{
+    /// <summary>SLP_TYP of S5, soft-off.</summary>
+    public const byte SoftOffSleepType = 5;
+
+    /// <summary>First port of the power management registers.</summary>
+    public const ushort PowerManagementBase = 0x600;
+
+    /// <summary>How many ports they are.</summary>
+    public const byte PowerManagementPorts = 0x10;
+
+    private const ushort EventBlock = PowerManagementBase;
+    private const ushort ControlBlock = PowerManagementBase + 4;
+    private const ushort TimerBlock = PowerManagementBase + 8;
+    private const ushort GeneralEventBlock = PowerManagementBase + 12;
+    private const byte GeneralEventBytes = 4;
+    private const ushort SmiCommandPort = 0xb2;
+    private const byte EnableAcpi = 0xf1;
+    private const byte DisableAcpi = 0xf0;
+    private const ushort ResetPort = 0xcf9;
+    private const byte ResetValue = 6;
+    private const int SciInterrupt = 9;
+    private const int HeaderBytes = 36;
+    private const int FacsBytes = 64;
+    private const int RsdpBytes = 36;
+
+    /// <summary>Writes all tables into [<paramref name="start"/>, <paramref name="end"/>).</summary>
+    /// <param name="memory">The machine's memory.</param>
+    /// <param name="start">Where they begin, a multiple of 64.</param>
+    /// <param name="end">Where they must have ended.</param>
+    /// <param name="processors">Processors; the APIC ID of each is its number.</param>
+    /// <param name="serialPorts">Serial ports.</param>
+    /// <returns>Address of the RSDP, and the first free address behind the tables.</returns>
+    public static (ulong Rsdp, ulong End) Write(PhysicalMemory memory, ulong start, ulong end, int processors, int serialPorts)
+    {
+        ulong next = start + AlignUp(RsdpBytes, 64);
+        ulong Place(byte[] table)
+        {
+            ulong at = next;
+            next += AlignUp((ulong)table.Length, 64);
+            if (next > end) throw new InvalidOperationException("The firmware tables do not fit below 1 MiB.");
+            memory.Write(new GuestPhysical(at), table);
+            return at;
+        }
+
+        ulong facs = Place(Facs());
+        ulong dsdt = Place(Table("DSDT", 2, AcpiDsdt.Build(serialPorts)));
+        ulong fadt = Place(Fadt(facs, dsdt));
+        ulong madt = Place(Madt(processors));
+        ulong rsdt = Place(Table("RSDT", 1, [.. Bytes32((uint)fadt), .. Bytes32((uint)madt)]));
+        ulong xsdt = Place(Table("XSDT", 1, [.. Bytes32((uint)fadt), .. Bytes32(0), .. Bytes32((uint)madt), .. Bytes32(0)]));
+        memory.Write(new GuestPhysical(start), Rsdp((uint)rsdt, xsdt));
+        return (start, next);
+    }
+
+    private static byte[] Rsdp(uint rsdt, ulong xsdt)
+    {
+        const int OldBytes = 20;
+        byte[] r = new byte[RsdpBytes];
+        "RSD PTR "u8.CopyTo(r);
+        "RNGFNC"u8.CopyTo(r.AsSpan(9));
+        r[15] = 2;
+        BinaryPrimitives.WriteUInt32LittleEndian(r.AsSpan(16), rsdt);
+        BinaryPrimitives.WriteUInt32LittleEndian(r.AsSpan(20), RsdpBytes);
+        BinaryPrimitives.WriteUInt64LittleEndian(r.AsSpan(24), xsdt);
+        r[8] = Checksum(r.AsSpan(0, OldBytes));
+        r[32] = Checksum(r);
+        return r;
+    }
+
+    private static byte[] Facs()
+    {
+        byte[] f = new byte[FacsBytes];
+        "FACS"u8.CopyTo(f);
+        BinaryPrimitives.WriteUInt32LittleEndian(f.AsSpan(4), FacsBytes);
+        f[32] = 1;
+        return f;
+    }
+
+    // Offsets are those of the whole table.
+    private static byte[] Fadt(ulong facs, ulong dsdt)
+    {
+        const int TableBytes = 244;
+        const byte Revision = 4;
+        const uint Wbinvd = 1, HaltIsC1 = 1 << 2, NoSleepButton = 1 << 5, ResetRegister = 1 << 10, LongTimer = 1 << 8;
+        const ushort LegacyDevices = 1, KeyboardController = 2, NoVga = 4;
+        byte[] body = new byte[TableBytes - HeaderBytes];
+        Span<byte> At(int offset) => body.AsSpan(offset - HeaderBytes);
+        BinaryPrimitives.WriteUInt32LittleEndian(At(36), (uint)facs);
+        BinaryPrimitives.WriteUInt32LittleEndian(At(40), (uint)dsdt);
+        At(45)[0] = 1;
+        BinaryPrimitives.WriteUInt16LittleEndian(At(46), SciInterrupt);
+        BinaryPrimitives.WriteUInt32LittleEndian(At(48), SmiCommandPort);
+        At(52)[0] = EnableAcpi;
+        At(53)[0] = DisableAcpi;
+        BinaryPrimitives.WriteUInt32LittleEndian(At(56), EventBlock);
+        BinaryPrimitives.WriteUInt32LittleEndian(At(64), ControlBlock);
+        BinaryPrimitives.WriteUInt32LittleEndian(At(76), TimerBlock);
+        BinaryPrimitives.WriteUInt32LittleEndian(At(80), GeneralEventBlock);
+        At(88)[0] = 4;
+        At(89)[0] = 2;
+        At(91)[0] = 4;
+        At(92)[0] = GeneralEventBytes;
+        BinaryPrimitives.WriteUInt16LittleEndian(At(96), ushort.MaxValue);
+        BinaryPrimitives.WriteUInt16LittleEndian(At(98), ushort.MaxValue);
+        At(108)[0] = 0x32;
+        BinaryPrimitives.WriteUInt16LittleEndian(At(109), LegacyDevices | KeyboardController | NoVga);
+        BinaryPrimitives.WriteUInt32LittleEndian(At(112), Wbinvd | HaltIsC1 | NoSleepButton | ResetRegister | LongTimer);
+        GenericPort(At(116), ResetPort, 8);
+        At(128)[0] = ResetValue;
+        BinaryPrimitives.WriteUInt64LittleEndian(At(132), facs);
+        BinaryPrimitives.WriteUInt64LittleEndian(At(140), dsdt);
+        GenericPort(At(148), EventBlock, 32);
+        GenericPort(At(172), ControlBlock, 16);
+        GenericPort(At(208), TimerBlock, 32);
+        GenericPort(At(220), GeneralEventBlock, 8 * GeneralEventBytes);
+        return Table("FACP", Revision, body);
+    }
+
+    private static byte[] Madt(int processors)
+    {
+        const uint Has8259 = 1;
+        List<byte> body = [.. Bytes32(PlatformAddresses.LocalApic), .. Bytes32(Has8259)];
+        for (byte i = 0; i < processors; i++) body.AddRange([0, 8, i, i, 1, 0, 0, 0]);
+        body.AddRange([1, 12, (byte)processors, 0, .. Bytes32(PlatformAddresses.IoApic), .. Bytes32(0)]);
+        const byte ActiveHighLevel = 0xd;
+        body.AddRange([2, 10, 0, 0, .. Bytes32(2), 0, 0]);
+        body.AddRange([2, 10, 0, SciInterrupt, .. Bytes32(SciInterrupt), ActiveHighLevel, 0]);
+        const byte AllProcessors = 0xff;
+        body.AddRange([4, 6, AllProcessors, 0, 0, 1]);
+        return Table("APIC", 3, [.. body]);
+    }
+
+    private static byte[] Table(string signature, byte revision, byte[] body)
+    {
+        byte[] table = new byte[HeaderBytes + body.Length];
+        Encoding.ASCII.GetBytes(signature, table);
+        BinaryPrimitives.WriteUInt32LittleEndian(table.AsSpan(4), (uint)table.Length);
+        table[8] = revision;
+        "RNGFNC"u8.CopyTo(table.AsSpan(10));
+        "RINGFNCE"u8.CopyTo(table.AsSpan(16));
+        BinaryPrimitives.WriteUInt32LittleEndian(table.AsSpan(24), 1);
+        "RNGF"u8.CopyTo(table.AsSpan(28));
+        BinaryPrimitives.WriteUInt32LittleEndian(table.AsSpan(32), 1);
+        body.CopyTo(table, HeaderBytes);
+        table[9] = Checksum(table);
+        return table;
+    }
+
+    // Generic address structure: system I/O space (5.2.3.2).
+    private static void GenericPort(Span<byte> at, ushort port, byte bits)
+    {
+        at[0] = 1;
+        at[1] = bits;
+        at[3] = bits switch { 8 => 1, 16 => 2, _ => 3 };
+        BinaryPrimitives.WriteUInt64LittleEndian(at[4..], port);
+    }
+
+    /// <summary>The byte that makes the sum of all bytes zero.</summary>
+    internal static byte Checksum(ReadOnlySpan<byte> bytes)
+    {
+        byte sum = 0;
+        foreach (byte b in bytes) sum += b;
+        return (byte)-sum;
+    }
+
+    /// <summary>A little-endian double word.</summary>
+    internal static byte[] Bytes32(uint value) => [(byte)value, (byte)(value >> 8), (byte)(value >> 16), (byte)(value >> 24)];
+
+    private static ulong AlignUp(ulong value, ulong alignment) => (value + alignment - 1) & ~(alignment - 1);
+}
