@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using System.Text;
+using Ringfence.Devices;
 using Ringfence.Memory;
 
 namespace Ringfence.Firmware;
@@ -9,26 +10,6 @@ namespace Ringfence.Firmware;
 /// </summary>
 internal static class AcpiTables
 {
-    /// <summary>SLP_TYP of S5, soft-off.</summary>
-    public const byte SoftOffSleepType = 5;
-
-    /// <summary>First port of the power management registers.</summary>
-    public const ushort PowerManagementBase = 0x600;
-
-    /// <summary>How many ports they are.</summary>
-    public const byte PowerManagementPorts = 0x10;
-
-    private const ushort EventBlock = PowerManagementBase;
-    private const ushort ControlBlock = PowerManagementBase + 4;
-    private const ushort TimerBlock = PowerManagementBase + 8;
-    private const ushort GeneralEventBlock = PowerManagementBase + 12;
-    private const byte GeneralEventBytes = 4;
-    private const ushort SmiCommandPort = 0xb2;
-    private const byte EnableAcpi = 0xf1;
-    private const byte DisableAcpi = 0xf0;
-    private const ushort ResetPort = 0xcf9;
-    private const byte ResetValue = 6;
-    private const int SciInterrupt = 9;
     private const int HeaderBytes = 36;
     private const int FacsBytes = 64;
     private const int RsdpBytes = 36;
@@ -98,31 +79,31 @@ internal static class AcpiTables
         BinaryPrimitives.WriteUInt32LittleEndian(At(36), (uint)facs);
         BinaryPrimitives.WriteUInt32LittleEndian(At(40), (uint)dsdt);
         At(45)[0] = 1;
-        BinaryPrimitives.WriteUInt16LittleEndian(At(46), SciInterrupt);
-        BinaryPrimitives.WriteUInt32LittleEndian(At(48), SmiCommandPort);
-        At(52)[0] = EnableAcpi;
-        At(53)[0] = DisableAcpi;
-        BinaryPrimitives.WriteUInt32LittleEndian(At(56), EventBlock);
-        BinaryPrimitives.WriteUInt32LittleEndian(At(64), ControlBlock);
-        BinaryPrimitives.WriteUInt32LittleEndian(At(76), TimerBlock);
-        BinaryPrimitives.WriteUInt32LittleEndian(At(80), GeneralEventBlock);
-        At(88)[0] = 4;
-        At(89)[0] = 2;
-        At(91)[0] = 4;
-        At(92)[0] = GeneralEventBytes;
+        BinaryPrimitives.WriteUInt16LittleEndian(At(46), AcpiPowerManagement.SciInterrupt);
+        BinaryPrimitives.WriteUInt32LittleEndian(At(48), AcpiPowerManagement.SmiCommandPort);
+        At(52)[0] = AcpiPowerManagement.EnableAcpi;
+        At(53)[0] = AcpiPowerManagement.DisableAcpi;
+        BinaryPrimitives.WriteUInt32LittleEndian(At(56), AcpiPowerManagement.Pm1EventBlock);
+        BinaryPrimitives.WriteUInt32LittleEndian(At(64), AcpiPowerManagement.Pm1ControlBlock);
+        BinaryPrimitives.WriteUInt32LittleEndian(At(76), AcpiPowerManagement.PmTimerBlock);
+        BinaryPrimitives.WriteUInt32LittleEndian(At(80), AcpiPowerManagement.Gpe0Block);
+        At(88)[0] = AcpiPowerManagement.Pm1EventLength;
+        At(89)[0] = AcpiPowerManagement.Pm1ControlLength;
+        At(91)[0] = AcpiPowerManagement.PmTimerLength;
+        At(92)[0] = AcpiPowerManagement.Gpe0Length;
         BinaryPrimitives.WriteUInt16LittleEndian(At(96), ushort.MaxValue);
         BinaryPrimitives.WriteUInt16LittleEndian(At(98), ushort.MaxValue);
         At(108)[0] = 0x32;
         BinaryPrimitives.WriteUInt16LittleEndian(At(109), LegacyDevices | KeyboardController | NoVga);
         BinaryPrimitives.WriteUInt32LittleEndian(At(112), Wbinvd | HaltIsC1 | NoSleepButton | ResetRegister | LongTimer);
-        GenericPort(At(116), ResetPort, 8);
-        At(128)[0] = ResetValue;
+        GenericPort(At(116), ResetControl.Port, 8);
+        At(128)[0] = ResetControl.ResetValue;
         BinaryPrimitives.WriteUInt64LittleEndian(At(132), facs);
         BinaryPrimitives.WriteUInt64LittleEndian(At(140), dsdt);
-        GenericPort(At(148), EventBlock, 32);
-        GenericPort(At(172), ControlBlock, 16);
-        GenericPort(At(208), TimerBlock, 32);
-        GenericPort(At(220), GeneralEventBlock, 8 * GeneralEventBytes);
+        GenericPort(At(148), AcpiPowerManagement.Pm1EventBlock, 32);
+        GenericPort(At(172), AcpiPowerManagement.Pm1ControlBlock, 16);
+        GenericPort(At(208), AcpiPowerManagement.PmTimerBlock, 32);
+        GenericPort(At(220), AcpiPowerManagement.Gpe0Block, 8 * AcpiPowerManagement.Gpe0Length);
         return Table("FACP", Revision, body);
     }
 
@@ -134,7 +115,7 @@ internal static class AcpiTables
         body.AddRange([1, 12, (byte)processors, 0, .. Bytes32(PlatformAddresses.IoApic), .. Bytes32(0)]);
         const byte ActiveHighLevel = 0xd;
         body.AddRange([2, 10, 0, 0, .. Bytes32(2), 0, 0]);
-        body.AddRange([2, 10, 0, SciInterrupt, .. Bytes32(SciInterrupt), ActiveHighLevel, 0]);
+        body.AddRange([2, 10, 0, AcpiPowerManagement.SciInterrupt, .. Bytes32(AcpiPowerManagement.SciInterrupt), ActiveHighLevel, 0]);
         const byte AllProcessors = 0xff;
         body.AddRange([4, 6, AllProcessors, 0, 0, 1]);
         return Table("APIC", 3, [.. body]);
