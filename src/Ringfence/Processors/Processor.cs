@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Runtime.InteropServices;
 using Ringfence.Memory;
 
@@ -56,6 +57,12 @@ public sealed unsafe class Processor : IDisposable
         State->FaultErrorCode = errorCode;
     }
 
+    /// <summary>Vector of the last start-up IPI: execution starts at vector * 4 KiB (Intel SDM 3A 8.4.3).</summary>
+    internal byte StartUpVector { get; set; }
+
+    /// <summary>Frames whose decoded code is stale because somebody else wrote them; emptied on the FlushCode event.</summary>
+    internal ConcurrentQueue<ulong> StaleCode { get; } = new();
+
     /// <summary>Sets bits of the event word. Any thread.</summary>
     internal void Post(int events) => Interlocked.Or(ref State->Events, events);
 
@@ -78,7 +85,7 @@ public sealed unsafe class Processor : IDisposable
         s->StackMask = s->Mode == ProcessorMode.Long ? ulong.MaxValue
             : s->Segment(SegmentIndex.Ss).IsBig ? 0xffff_ffffUL : 0xffffUL;
         s->EventMask = (s->SystemFlags & RflagsBits.If) != 0 ? ~0 : ~ProcessorEvents.Interrupt;
-        s->StepMode = (s->SystemFlags & RflagsBits.Tf) != 0 || (s->Dr7 & 0xff) != 0 ? (byte)1 : (byte)0;
+        s->StepMode = (s->SystemFlags & (RflagsBits.Tf | RflagsBits.Rf)) != 0 || (s->Dr7 & 0xff) != 0 ? (byte)1 : (byte)0;
         Mmu.RefreshMode();
     }
 

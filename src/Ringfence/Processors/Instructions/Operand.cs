@@ -80,10 +80,14 @@ internal static unsafe class Operand<TAddressing>
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static T* TryModify<T>(Processor processor, VcpuState* s, Operation* op)
+        where T : unmanaged => TryModifyAt<T>(processor, s, op, EffectiveAddress(s, op));
+
+    /// <summary>As <see cref="TryModify{T}"/>, at an offset of the operand's segment.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static T* TryModifyAt<T>(Processor processor, VcpuState* s, Operation* op, ulong offset)
         where T : unmanaged
     {
         SegmentRegister* register = (SegmentRegister*)&s->Segments + op->Segment;
-        ulong offset = EffectiveAddress(s, op);
         ulong linear = offset + register->Base;
         if (!TAddressing.IsLong) linear = (uint)linear;
         TlbEntry* entry = TlbEntry.For(s->Tlb, linear);

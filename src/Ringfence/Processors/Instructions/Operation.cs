@@ -15,9 +15,12 @@ namespace Ringfence.Processors.Instructions;
 /// not compiled to a tail call cannot exhaust the host's stack.
 /// </para>
 /// </summary>
-[StructLayout(LayoutKind.Sequential)]
+[StructLayout(LayoutKind.Sequential, Size = SizeInBytes)]
 internal unsafe struct Operation
 {
+    /// <summary>A cache line each.</summary>
+    public const int SizeInBytes = 64;
+
     /// <summary>The instruction's meaning.</summary>
     public Handler Execute;
 
@@ -96,4 +99,7 @@ internal static class OperationFlags
 
     /// <summary>Nothing of the block follows: the handler transfers control or leaves. Set by Select.</summary>
     public const ushort EndsBlock = 16;
+
+    /// <summary>Decoded for execution one instruction at a time: never chained, and string instructions do one iteration.</summary>
+    public const ushort SingleStep = 32;
 }

@@ -1,0 +1,290 @@
+using System.Numerics;
+using System.Runtime.CompilerServices;
+using Iced.Intel;
+using Ringfence.Memory;
+
+namespace Ringfence.Processors.Instructions.Integer;
+
+/// <summary>
+/// MOVS, STOS, LODS, CMPS, SCAS (Intel SDM 1 7.3.9). Registers advance after each element, so that a fault or an
+/// interrupt between two elements restarts where it stopped. A repeated instruction does a bounded number of elements
+/// and then leaves with RIP at itself, so that events are seen. MOVS and STOS of plain RAM go page by page.
+/// </summary>
+internal static unsafe class StringInstructions
+{
+    private const int Burst = 4096;
+    private const int Rax = 0;
+
+    /// <summary>The handler, or null if the instruction is none of these.</summary>
+    public static Handler Select<TAddressing>(in Instruction instruction, Operation* op)
+        where TAddressing : struct, IAddressing => instruction.Mnemonic switch
+        {
+            Mnemonic.Movsb => Select<byte, Move, TAddressing>(op),
+            Mnemonic.Movsw => Select<ushort, Move, TAddressing>(op),
+            Mnemonic.Movsd when instruction.Op0Kind != OpKind.Register && instruction.Op1Kind != OpKind.Register => Select<uint, Move, TAddressing>(op),
+            Mnemonic.Movsq => Select<ulong, Move, TAddressing>(op),
+            Mnemonic.Stosb => Select<byte, Store, TAddressing>(op),
+            Mnemonic.Stosw => Select<ushort, Store, TAddressing>(op),
+            Mnemonic.Stosd => Select<uint, Store, TAddressing>(op),
+            Mnemonic.Stosq => Select<ulong, Store, TAddressing>(op),
+            Mnemonic.Lodsb => Select<byte, Load, TAddressing>(op),
+            Mnemonic.Lodsw => Select<ushort, Load, TAddressing>(op),
+            Mnemonic.Lodsd => Select<uint, Load, TAddressing>(op),
+            Mnemonic.Lodsq => Select<ulong, Load, TAddressing>(op),
+            Mnemonic.Cmpsb => Select<byte, CompareElements, TAddressing>(op),
+            Mnemonic.Cmpsw => Select<ushort, CompareElements, TAddressing>(op),
+            Mnemonic.Cmpsd when instruction.Op0Kind != OpKind.Register => Select<uint, CompareElements, TAddressing>(op),
+            Mnemonic.Cmpsq => Select<ulong, CompareElements, TAddressing>(op),
+            Mnemonic.Scasb => Select<byte, Scan, TAddressing>(op),
+            Mnemonic.Scasw => Select<ushort, Scan, TAddressing>(op),
+            Mnemonic.Scasd => Select<uint, Scan, TAddressing>(op),
+            Mnemonic.Scasq => Select<ulong, Scan, TAddressing>(op),
+            _ => null,
+        };
+
+    private static Handler Select<T, TElement, TAddressing>(Operation* op)
+        where T : unmanaged, IBinaryInteger<T>, IUnsignedNumber<T>
+        where TElement : struct, IElement
+        where TAddressing : struct, IAddressing =>
+        (op->Flags & (OperationFlags.Repeat | OperationFlags.RepeatNotEqual)) == 0
+            ? &Once<T, TElement, TAddressing>
+            : &Repeated<T, TElement, TAddressing>;
+
+    private static Operation* Once<T, TElement, TAddressing>(Processor processor, VcpuState* s, Operation* op)
+        where T : unmanaged, IBinaryInteger<T>, IUnsignedNumber<T>
+        where TElement : struct, IElement
+        where TAddressing : struct, IAddressing =>
+        TElement.TryDo<T, TAddressing>(processor, s, op) ? Flow.Next(processor, s, op) : Flow.Fault(s, op);
+
+    private static Operation* Repeated<T, TElement, TAddressing>(Processor processor, VcpuState* s, Operation* op)
+        where T : unmanaged, IBinaryInteger<T>, IUnsignedNumber<T>
+        where TElement : struct, IElement
+        where TAddressing : struct, IAddressing => RepeatedBurst<T, TElement, TAddressing>(processor, s, op) switch
+        {
+            Outcome.Done => Flow.Next(processor, s, op),
+            Outcome.More => Flow.Repeat(s, op),
+            _ => Flow.Fault(s, op),
+        };
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static Outcome RepeatedBurst<T, TElement, TAddressing>(Processor processor, VcpuState* s, Operation* op)
+        where T : unmanaged, IBinaryInteger<T>, IUnsignedNumber<T>
+        where TElement : struct, IElement
+        where TAddressing : struct, IAddressing
+    {
+        bool single = (op->Flags & OperationFlags.SingleStep) != 0;
+        bool whileEqual = (op->Flags & OperationFlags.RepeatNotEqual) == 0;
+        for (int left = single ? 1 : Burst; ;)
+        {
+            ulong count = s->Gpr[1] & op->AddressMask;
+            if (count == 0) return Outcome.Done;
+            if (left <= 0) return Outcome.More;
+            if (!single)
+            {
+                ulong bulk = TElement.TryBulk<T, TAddressing>(processor, s, op, Math.Min(count, (ulong)(Burst * 16)));
+                if (bulk != 0)
+                {
+                    Advance(s, op, 1, 0 - bulk);
+                    left -= 1 + (int)(bulk / 16);
+                    continue;
+                }
+            }
+
+            if (!TElement.TryDo<T, TAddressing>(processor, s, op)) return Outcome.Fault;
+            Advance(s, op, 1, ulong.MaxValue);
+            left--;
+            if (TElement.Compares && StatusFlags.Zero(s) != whileEqual) return Outcome.Done;
+        }
+    }
+
+    /// <summary>Adds to a register in the width of the instruction's addresses; 32-bit counts and indexes clear the upper half.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Advance(VcpuState* s, Operation* op, int register, ulong amount)
+    {
+        ulong value = s->Gpr[register] + amount;
+        s->Gpr[register] = op->AddressMask == 0xffff
+            ? (s->Gpr[register] & ~0xffffUL) | (value & 0xffff)
+            : value & op->AddressMask;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static ulong StepOf<T>(VcpuState* s)
+        where T : unmanaged => (s->SystemFlags & RflagsBits.Df) == 0 ? (ulong)sizeof(T) : 0 - (ulong)sizeof(T);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static int DestinationSegment<TAddressing>()
+        where TAddressing : struct, IAddressing => TAddressing.IsLong ? (int)SegmentIndex.Flat : (int)SegmentIndex.Es;
+
+    /// <summary>
+    /// Host address of at least one element of RAM that the TLB lets the instruction read or write, and how many elements follow in
+    /// the page and inside the segment; 0 if the slow path must look.
+    /// </summary>
+    private static ulong Probe<T, TAddressing>(VcpuState* s, int segment, ulong offset, bool write, out byte* host)
+        where T : unmanaged
+        where TAddressing : struct, IAddressing
+    {
+        ref SegmentRegister register = ref s->Segment((SegmentIndex)segment);
+        ulong linear = register.Base + offset;
+        if (!TAddressing.IsLong) linear = (uint)linear;
+        TlbEntry* entry = TlbEntry.For(s->Tlb, linear);
+        host = (byte*)(linear + (ulong)entry->Addend);
+        if ((write ? entry->WriteTag : entry->ReadTag) != TlbEntry.TagOf(linear, s->AddressSpaceTag)) return 0;
+        ulong bytes = 4096 - (linear & 0xfff);
+        if (!TAddressing.IsLong)
+        {
+            ulong end = write ? register.WriteEnd : register.ReadEnd;
+            if (offset >= end) return 0;
+            bytes = Math.Min(bytes, end - offset);
+        }
+
+        return bytes / (ulong)sizeof(T);
+    }
+
+    private enum Outcome
+    {
+        Done,
+        More,
+        Fault,
+    }
+
+    /// <summary>What a string instruction does with one element.</summary>
+    private interface IElement
+    {
+        static abstract bool Compares { get; }
+
+        static abstract bool TryDo<T, TAddressing>(Processor processor, VcpuState* s, Operation* op)
+            where T : unmanaged, IBinaryInteger<T>, IUnsignedNumber<T>
+            where TAddressing : struct, IAddressing;
+
+        /// <summary>Does up to <paramref name="count"/> elements at once and advances the index registers; returns how many, 0 if it cannot.</summary>
+        static abstract ulong TryBulk<T, TAddressing>(Processor processor, VcpuState* s, Operation* op, ulong count)
+            where T : unmanaged, IBinaryInteger<T>, IUnsignedNumber<T>
+            where TAddressing : struct, IAddressing;
+    }
+
+    private readonly struct Move : IElement
+    {
+        public static bool Compares => false;
+
+        public static bool TryDo<T, TAddressing>(Processor processor, VcpuState* s, Operation* op)
+            where T : unmanaged, IBinaryInteger<T>, IUnsignedNumber<T>
+            where TAddressing : struct, IAddressing
+        {
+            ulong mask = op->AddressMask;
+            if (!Operand<TAddressing>.TryReadAt(processor, s, op->Segment, s->Gpr[6] & mask, out T value)) return false;
+            if (!Operand<TAddressing>.TryWriteAt(processor, s, DestinationSegment<TAddressing>(), s->Gpr[7] & mask, value)) return false;
+            ulong step = StepOf<T>(s);
+            Advance(s, op, 6, step);
+            Advance(s, op, 7, step);
+            return true;
+        }
+
+        public static ulong TryBulk<T, TAddressing>(Processor processor, VcpuState* s, Operation* op, ulong count)
+            where T : unmanaged, IBinaryInteger<T>, IUnsignedNumber<T>
+            where TAddressing : struct, IAddressing
+        {
+            if ((s->SystemFlags & RflagsBits.Df) != 0) return 0;
+            ulong source = s->Gpr[6] & op->AddressMask;
+            ulong target = s->Gpr[7] & op->AddressMask;
+            ulong elements = Math.Min(count, Probe<T, TAddressing>(s, op->Segment, source, write: false, out byte* from));
+            elements = Math.Min(elements, Probe<T, TAddressing>(s, DestinationSegment<TAddressing>(), target, write: true, out byte* to));
+            if (elements < 2) return 0;
+            ulong bytes = elements * (ulong)sizeof(T);
+            // An overlapping forward move repeats what it has just written: only element by element is right.
+            if (to > from && to < from + bytes) return 0;
+            Buffer.MemoryCopy(from, to, bytes, bytes);
+            Advance(s, op, 6, bytes);
+            Advance(s, op, 7, bytes);
+            return elements;
+        }
+    }
+
+    private readonly struct Store : IElement
+    {
+        public static bool Compares => false;
+
+        public static bool TryDo<T, TAddressing>(Processor processor, VcpuState* s, Operation* op)
+            where T : unmanaged, IBinaryInteger<T>, IUnsignedNumber<T>
+            where TAddressing : struct, IAddressing
+        {
+            T value = Register.Read<T>(s, Rax);
+            if (!Operand<TAddressing>.TryWriteAt(processor, s, DestinationSegment<TAddressing>(), s->Gpr[7] & op->AddressMask, value)) return false;
+            Advance(s, op, 7, StepOf<T>(s));
+            return true;
+        }
+
+        public static ulong TryBulk<T, TAddressing>(Processor processor, VcpuState* s, Operation* op, ulong count)
+            where T : unmanaged, IBinaryInteger<T>, IUnsignedNumber<T>
+            where TAddressing : struct, IAddressing
+        {
+            if ((s->SystemFlags & RflagsBits.Df) != 0) return 0;
+            ulong target = s->Gpr[7] & op->AddressMask;
+            ulong elements = Math.Min(count, Probe<T, TAddressing>(s, DestinationSegment<TAddressing>(), target, write: true, out byte* to));
+            if (elements < 2) return 0;
+            new Span<T>(to, (int)elements).Fill(Register.Read<T>(s, Rax));
+            Advance(s, op, 7, elements * (ulong)sizeof(T));
+            return elements;
+        }
+    }
+
+    private readonly struct Load : IElement
+    {
+        public static bool Compares => false;
+
+        public static bool TryDo<T, TAddressing>(Processor processor, VcpuState* s, Operation* op)
+            where T : unmanaged, IBinaryInteger<T>, IUnsignedNumber<T>
+            where TAddressing : struct, IAddressing
+        {
+            if (!Operand<TAddressing>.TryReadAt(processor, s, op->Segment, s->Gpr[6] & op->AddressMask, out T value)) return false;
+            Register.Write(s, Rax, value);
+            Advance(s, op, 6, StepOf<T>(s));
+            return true;
+        }
+
+        public static ulong TryBulk<T, TAddressing>(Processor processor, VcpuState* s, Operation* op, ulong count)
+            where T : unmanaged, IBinaryInteger<T>, IUnsignedNumber<T>
+            where TAddressing : struct, IAddressing => 0;
+    }
+
+    private readonly struct CompareElements : IElement
+    {
+        public static bool Compares => true;
+
+        public static bool TryDo<T, TAddressing>(Processor processor, VcpuState* s, Operation* op)
+            where T : unmanaged, IBinaryInteger<T>, IUnsignedNumber<T>
+            where TAddressing : struct, IAddressing
+        {
+            ulong mask = op->AddressMask;
+            if (!Operand<TAddressing>.TryReadAt(processor, s, op->Segment, s->Gpr[6] & mask, out T first)) return false;
+            if (!Operand<TAddressing>.TryReadAt(processor, s, DestinationSegment<TAddressing>(), s->Gpr[7] & mask, out T second)) return false;
+            Compare.Apply(s, first, second);
+            ulong step = StepOf<T>(s);
+            Advance(s, op, 6, step);
+            Advance(s, op, 7, step);
+            return true;
+        }
+
+        public static ulong TryBulk<T, TAddressing>(Processor processor, VcpuState* s, Operation* op, ulong count)
+            where T : unmanaged, IBinaryInteger<T>, IUnsignedNumber<T>
+            where TAddressing : struct, IAddressing => 0;
+    }
+
+    private readonly struct Scan : IElement
+    {
+        public static bool Compares => true;
+
+        public static bool TryDo<T, TAddressing>(Processor processor, VcpuState* s, Operation* op)
+            where T : unmanaged, IBinaryInteger<T>, IUnsignedNumber<T>
+            where TAddressing : struct, IAddressing
+        {
+            if (!Operand<TAddressing>.TryReadAt(processor, s, DestinationSegment<TAddressing>(), s->Gpr[7] & op->AddressMask, out T value)) return false;
+            Compare.Apply(s, Register.Read<T>(s, Rax), value);
+            Advance(s, op, 7, StepOf<T>(s));
+            return true;
+        }
+
+        public static ulong TryBulk<T, TAddressing>(Processor processor, VcpuState* s, Operation* op, ulong count)
+            where T : unmanaged, IBinaryInteger<T>, IUnsignedNumber<T>
+            where TAddressing : struct, IAddressing => 0;
+    }
+}
