@@ -393,7 +393,7 @@ internal sealed unsafe class Mmu : IDisposable
         int table = user ? User : (access & PageAccess.NoUserPages) != 0 ? Supervisor : SupervisorWithAc;
         TlbEntry* entry = TlbEntry.For(_tables + (table * TableEntries), linear);
         ulong tag = (linear & ~0xfffUL) | (_addressSpace << 4) | 1;
-        if (entry->ReadTag != tag) entry->WriteTag = 0;
+        if (entry->ReadTag != tag || entry->Physical != (page.Physical & ~0xfffUL)) entry->WriteTag = 0;
         entry->ReadTag = tag;
         entry->Physical = page.Physical & ~0xfffUL;
         entry->Addend = (long)(host - (linear & ~0xfffUL));

@@ -1,0 +1,120 @@
+using Iced.Intel;
+using Ringfence.Execution;
+using Ringfence.Execution.Interpretation;
+using Ringfence.Memory;
+using Ringfence.Processors;
+
+namespace Ringfence.Tests.Support;
+
+/// <summary>One processor in flat 32-bit protected mode without paging, 16 MiB of RAM and no devices.</summary>
+internal sealed unsafe class BareProcessor : IDisposable
+{
+    public const uint Code = 0x10000;
+
+    public BareProcessor()
+    {
+        Memory = new PhysicalMemory(16 << 20);
+        Processor = new Processor(0, Memory, new NoBus());
+        Engine = new Interpreter(Processor);
+        State->Cr0 = Cr0.Pe | Cr0.Et;
+        for (int i = 0; i < 6; i++)
+        {
+            ref SegmentRegister segment = ref State->Segment((SegmentIndex)i);
+            segment.Base = 0;
+            segment.Limit = 0xffff_ffff;
+            segment.Attributes = (ushort)(i == 1 ? 0xc09b : 0xc093);
+            segment.UpdateBounds();
+        }
+
+        State->Rip = Code;
+        State->Gpr[4] = 0x80000;
+        Processor.RefreshMode();
+    }
+
+    public PhysicalMemory Memory { get; }
+
+    public Processor Processor { get; }
+
+    public Interpreter Engine { get; }
+
+    public VcpuState* State => Processor.State;
+
+    public void Load(Action<Assembler> program, uint at = Code)
+    {
+        var assembler = new Assembler(32);
+        program(assembler);
+        var bytes = new MemoryStream();
+        assembler.Assemble(new StreamCodeWriter(bytes), at);
+        Memory.Write(new GuestPhysical(at), bytes.ToArray());
+    }
+
+    /// <summary>Runs at least <paramref name="instructions"/> instructions, to a block's end.</summary>
+    public void Run(ulong instructions)
+    {
+        State->InstructionLimit = State->InstructionCount + instructions;
+        Engine.Run().ShouldBe(ExitReason.InstructionLimit);
+    }
+
+    public uint Read(uint address)
+    {
+        Span<byte> data = stackalloc byte[4];
+        Memory.Read(new GuestPhysical(address), data);
+        return BitConverter.ToUInt32(data);
+    }
+
+    public void Dispose()
+    {
+        Engine.Dispose();
+        Processor.Dispose();
+        Memory.Dispose();
+    }
+
+    private sealed class NoBus : IProcessorBus
+    {
+        public ulong TimestampFrequency => 1_000_000_000;
+
+        public int ProcessorCount => 1;
+
+        public uint ReadPort(ushort port, int size) => uint.MaxValue;
+
+        public void WritePort(ushort port, int size, uint value)
+        {
+        }
+
+        public int AcknowledgeInterrupt(Processor processor) => -1;
+
+        public ulong GetTaskPriority(Processor processor) => 0;
+
+        public void SetTaskPriority(Processor processor, ulong value)
+        {
+        }
+
+        public bool TryReadApicMsr(Processor processor, uint msr, out ulong value)
+        {
+            value = 0;
+            return false;
+        }
+
+        public bool TryWriteApicMsr(Processor processor, uint msr, ulong value) => false;
+
+        public ulong TimestampCounter(Processor processor) => processor.State->InstructionCount;
+
+        public ulong NextRandom(Processor processor) => 4;
+
+        public void EnterExclusive(Processor processor)
+        {
+        }
+
+        public void LeaveExclusive(Processor processor)
+        {
+        }
+
+        public void ShootDownWriters(Processor processor, ulong frame, int processors)
+        {
+        }
+
+        public void InvalidateCode(Processor? writer, ulong frame, int processors)
+        {
+        }
+    }
+}
