@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Runtime.InteropServices;
 using Ringfence.Memory;
+using Ringfence.Processors.Instructions.Simd;
 
 namespace Ringfence.Processors;
 
@@ -86,6 +87,7 @@ public sealed unsafe class Processor : IDisposable
             : s->Segment(SegmentIndex.Ss).IsBig ? 0xffff_ffffUL : 0xffffUL;
         s->EventMask = (s->SystemFlags & RflagsBits.If) != 0 ? ~0 : ~ProcessorEvents.Interrupt;
         s->StepMode = (s->SystemFlags & (RflagsBits.Tf | RflagsBits.Rf)) != 0 || (s->Dr7 & 0xff) != 0 ? (byte)1 : (byte)0;
+        s->SimdUnavailable = SimdAccess.Unavailability(s);
         Mmu.RefreshMode();
     }
 

@@ -217,6 +217,12 @@ public unsafe struct VcpuState
     /// <summary>XMM0 to XMM15, two words each.</summary>
     public fixed ulong Xmm[32];
 
+    /// <summary>
+    /// Not 0 when CR0.EM, CR0.TS or CR4.OSFXSR make SSE (bit 0) or MMX (bit 1) instructions fault; derived by
+    /// <see cref="Processor.RefreshMode"/>.
+    /// </summary>
+    public byte SimdUnavailable;
+
     /// <summary>Where slow memory paths leave what they read, and where read-modify-write operands that are not plain RAM are changed.</summary>
     public fixed ulong Transfer[8];
 

@@ -7,5 +7,18 @@ internal static unsafe class SimdInstructions
 {
     /// <summary>The handler of an MMX or SSE instruction, or null if it is none.</summary>
     public static Handler Select<TAddressing>(in Instruction instruction, Operation* op)
-        where TAddressing : struct, IAddressing => null;
+        where TAddressing : struct, IAddressing
+    {
+        if (instruction.Encoding != EncodingKind.Legacy) return null;
+        if (!HasVectorRegister(instruction)) return GeneralSelection.Select<TAddressing>(instruction);
+        Handler handler = MoveSelection.Select<TAddressing>(instruction, op);
+        if (handler is null) handler = PackedSelection.Select<TAddressing>(instruction);
+        if (handler is null) handler = FloatingSelection.Select<TAddressing>(instruction);
+        return handler;
+    }
+
+    private static bool HasVectorRegister(in Instruction instruction) =>
+        IsVectorRegister(instruction.Op0Register) || IsVectorRegister(instruction.Op1Register);
+
+    private static bool IsVectorRegister(Iced.Intel.Register register) => register.IsXMM() || register.IsMM();
 }
