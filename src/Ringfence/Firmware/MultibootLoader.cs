@@ -51,7 +51,7 @@ internal static unsafe class MultibootLoader
         foreach (LoadSegment segment in image.Segments)
         {
             memory.Write(new GuestPhysical(segment.Address), image.Bytes(segment));
-            Clear(memory, segment.Address + (ulong)segment.FileBytes, segment.End);
+            memory.Clear(new GuestPhysical(segment.Address + (ulong)segment.FileBytes), segment.MemoryBytes - (ulong)segment.FileBytes);
         }
 
         List<(ulong Start, ulong End, string Text)> modules = [];
@@ -105,12 +105,6 @@ internal static unsafe class MultibootLoader
         }
 
         return (start, start + bytes);
-    }
-
-    // Memory is zero when a machine is new, and writing zeroes would cost host memory; so only what is not zero is cleared.
-    private static void Clear(PhysicalMemory memory, ulong start, ulong end)
-    {
-        if (start < LowMemory.TablesEnd) memory.Write(new GuestPhysical(start), new byte[(int)(Math.Min(end, LowMemory.TablesEnd) - start)]);
     }
 
     // Descriptor table, information structure, module list, memory map, texts: one block, so that one place must be free.

@@ -17,6 +17,7 @@ internal static unsafe partial class NativeMemoryMap
     private const int MapAnonymous = 0x20;
     private const int MapNoReserve = 0x4000;
     private const uint CloseOnExec = 1;
+    private const int AdviseRemove = 9;
 
     /// <summary>Reserves address space that faults on every access.</summary>
     public static byte* Reserve(nuint length) =>
@@ -44,6 +45,12 @@ internal static unsafe partial class NativeMemoryMap
         if (MemoryProtect(address, length, protection) != 0) throw new Win32Exception(Marshal.GetLastPInvokeError());
     }
 
+    /// <summary>Gives the pages of a shared mapping back, also in its file: they read as zero.</summary>
+    public static void Discard(byte* address, nuint length)
+    {
+        if (MemoryAdvise(address, length, AdviseRemove) != 0) throw new Win32Exception(Marshal.GetLastPInvokeError());
+    }
+
     /// <summary>Gives a mapping back.</summary>
     public static void Unmap(byte* address, nuint length) => MemoryUnmap(address, length);
 
@@ -61,6 +68,9 @@ internal static unsafe partial class NativeMemoryMap
 
     [LibraryImport("libc", EntryPoint = "mprotect", SetLastError = true)]
     private static partial int MemoryProtect(void* address, nuint length, int protection);
+
+    [LibraryImport("libc", EntryPoint = "madvise", SetLastError = true)]
+    private static partial int MemoryAdvise(void* address, nuint length, int advice);
 
     [LibraryImport("libc", EntryPoint = "memfd_create", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     private static partial int MemfdCreate(string name, uint flags);

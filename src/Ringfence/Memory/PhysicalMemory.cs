@@ -133,6 +133,26 @@ public sealed unsafe class PhysicalMemory : IDisposable
     /// <summary>Writes anything on the bus, as a device or a loader does. ROM ignores writes. Any thread.</summary>
     public void Write(GuestPhysical address, ReadOnlySpan<byte> data) => Access(address.Value, default, data, true);
 
+    /// <summary>
+    /// Makes RAM zero again and gives its whole pages back to the host. What is not RAM stays as it is. Only while no processor runs.
+    /// </summary>
+    public void Clear(GuestPhysical start, ulong length)
+    {
+        ulong end = length > ulong.MaxValue - start.Value ? ulong.MaxValue : start.Value + length;
+        foreach (Region region in _regions)
+        {
+            if (region.Kind != RegionKind.Ram) continue;
+            ulong from = Math.Max(start.Value, region.Start);
+            ulong to = Math.Min(end, region.End);
+            if (from >= to) continue;
+            ulong firstPage = Math.Min((from + 0xfff) & ~0xfffUL, to);
+            ulong lastPage = Math.Max(to & ~0xfffUL, firstPage);
+            new Span<byte>(HostBase + from, (int)(firstPage - from)).Clear();
+            if (lastPage > firstPage) NativeMemoryMap.Discard(HostBase + firstPage, (nuint)(lastPage - firstPage));
+            new Span<byte>(HostBase + lastPage, (int)(to - lastPage)).Clear();
+        }
+    }
+
     /// <summary>The page's host address and whether it may be written, or null if it is not RAM or ROM.</summary>
     internal byte* PageAt(ulong physical, out bool writable)
     {
