@@ -12,6 +12,9 @@ namespace Ringfence.Processors;
 /// </summary>
 public sealed unsafe class Processor : IDisposable
 {
+    private readonly object _wakeUp = new();
+    private bool _waiting;
+
     /// <summary>Makes a processor in its power-on state.</summary>
     /// <param name="index">Number of the processor; 0 is the bootstrap processor.</param>
     /// <param name="memory">The physical memory it addresses.</param>
@@ -64,8 +67,26 @@ public sealed unsafe class Processor : IDisposable
     /// <summary>Frames whose decoded code is stale because somebody else wrote them; emptied on the FlushCode event.</summary>
     internal ConcurrentQueue<ulong> StaleCode { get; } = new();
 
-    /// <summary>Sets bits of the event word. Any thread.</summary>
-    internal void Post(int events) => Interlocked.Or(ref State->Events, events);
+    /// <summary>Sets bits of the event word and wakes the processor's thread if it waits in <see cref="WaitForEvents"/>. Any thread.</summary>
+    internal void Post(int events)
+    {
+        // The full fence of Or orders it before the read: either the waiter sees the event or we see the waiter.
+        Interlocked.Or(ref State->Events, events);
+        if (!Volatile.Read(ref _waiting)) return;
+        lock (_wakeUp) Monitor.PulseAll(_wakeUp);
+    }
+
+    /// <summary>Blocks the calling thread until one of the bits of <paramref name="mask"/> is set.</summary>
+    internal void WaitForEvents(int mask)
+    {
+        lock (_wakeUp)
+        {
+            Volatile.Write(ref _waiting, true);
+            Interlocked.MemoryBarrier();
+            while ((Volatile.Read(ref State->Events) & mask) == 0) Monitor.Wait(_wakeUp);
+            Volatile.Write(ref _waiting, false);
+        }
+    }
 
     /// <summary>Clears bits of the event word. Any thread.</summary>
     internal void Withdraw(int events) => Interlocked.And(ref State->Events, ~events);

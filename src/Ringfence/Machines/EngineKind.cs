@@ -1,0 +1,11 @@
+namespace Ringfence.Machines;
+
+/// <summary>Which engine executes guest code.</summary>
+public enum EngineKind
+{
+    /// <summary>The fastest one that this host can run.</summary>
+    Auto,
+
+    /// <summary>The interpreter: every host, and the reference for what instructions mean.</summary>
+    Interpreter,
+}

@@ -1,0 +1,100 @@
+using Iced.Intel;
+using Ringfence.Execution;
+
+namespace Ringfence.Machines;
+
+/// <summary>Counters of a machine at one moment, all processors together. While the machine runs they are a moment old.</summary>
+public sealed record MachineStatistics
+{
+    /// <summary>Name of the engine.</summary>
+    public required string Engine { get; init; }
+
+    /// <summary>Host time since the start, until the end.</summary>
+    public required TimeSpan WallTime { get; init; }
+
+    /// <summary>Guest time since power-on.</summary>
+    public required TimeSpan GuestTime { get; init; }
+
+    /// <summary>Guest instructions executed.</summary>
+    public required ulong Instructions { get; init; }
+
+    /// <summary>Million guest instructions a second of wall time.</summary>
+    public double Mips => WallTime > TimeSpan.Zero ? Instructions / WallTime.TotalSeconds / 1e6 : 0;
+
+    /// <summary>Exits by reason; reasons that did not occur are left out.</summary>
+    public required IReadOnlyDictionary<ExitReason, long> Exits { get; init; }
+
+    /// <summary>Exceptions delivered, by vector; vectors that did not occur are left out.</summary>
+    public required IReadOnlyDictionary<int, long> Exceptions { get; init; }
+
+    /// <summary>External interrupts delivered, by vector; vectors that did not occur are left out.</summary>
+    public required IReadOnlyDictionary<int, long> Interrupts { get; init; }
+
+    /// <summary>Instructions that are not implemented and raised #UD, by mnemonic and form.</summary>
+    public required IReadOnlyDictionary<string, long> Unimplemented { get; init; }
+
+    /// <summary>Bytes of guest RAM that are in the host's memory.</summary>
+    public required ulong TouchedMemoryBytes { get; init; }
+
+    /// <summary>Bytes of I/O at ports nobody answers.</summary>
+    public required ulong UnclaimedPortAccesses { get; init; }
+
+    /// <summary>Walks of guest page tables.</summary>
+    public required long PageWalks { get; init; }
+
+    /// <summary>Resets since power-on.</summary>
+    public required int Resets { get; init; }
+
+    internal static unsafe MachineStatistics Take(Pc pc, IReadOnlyList<IExecutionEngine> engines, TimeSpan wallTime, int resets)
+    {
+        ulong instructions = 0;
+        long walks = 0;
+        var exits = new SortedDictionary<ExitReason, long>();
+        var exceptions = new SortedDictionary<int, long>();
+        var interrupts = new SortedDictionary<int, long>();
+        var unimplemented = new SortedDictionary<string, long>(StringComparer.Ordinal);
+        foreach (IExecutionEngine engine in engines)
+        {
+            foreach (ExitReason reason in Enum.GetValues<ExitReason>()) Add(exits, reason, engine.Exits[reason]);
+        }
+
+        foreach (Processors.Processor processor in pc.Processors)
+        {
+            instructions += processor.State->InstructionCount;
+            walks += processor.Mmu.Statistics.Walks;
+            Add(exceptions, processor.Statistics.Exceptions);
+            Add(interrupts, processor.Statistics.Interrupts);
+            lock (processor.Statistics.Unimplemented)
+            {
+                foreach ((Code code, long count) in processor.Statistics.Unimplemented) Add(unimplemented, code.ToString(), count);
+            }
+        }
+
+        return new MachineStatistics
+        {
+            Engine = engines[0].Name,
+            WallTime = wallTime,
+            GuestTime = TimeSpan.FromTicks(pc.Clock.Now / TimeSpan.NanosecondsPerTick),
+            Instructions = instructions,
+            Exits = exits,
+            Exceptions = exceptions,
+            Interrupts = interrupts,
+            Unimplemented = unimplemented,
+            TouchedMemoryBytes = pc.Memory.TouchedBytes,
+            UnclaimedPortAccesses = pc.Ports.UnclaimedReads + pc.Ports.UnclaimedWrites,
+            PageWalks = walks,
+            Resets = resets,
+        };
+    }
+
+    private static void Add(SortedDictionary<int, long> sums, long[] counts)
+    {
+        for (int i = 0; i < counts.Length; i++) Add(sums, i, counts[i]);
+    }
+
+    private static void Add<TKey>(SortedDictionary<TKey, long> sums, TKey key, long count)
+        where TKey : notnull
+    {
+        if (count != 0) sums[key] = sums.GetValueOrDefault(key) + count;
+    }
+}
