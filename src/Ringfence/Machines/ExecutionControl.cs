@@ -23,6 +23,7 @@ internal sealed class ExecutionControl
     private int _exclusiveOwner = -1;
     private int _exclusiveDepth;
     private int _hopeless;
+    private int _flushes;
     private int _liveThreads;
     private bool _paused;
     private bool _resetRequested;
@@ -76,6 +77,13 @@ internal sealed class ExecutionControl
                         _hopeless &= ~bit;
                         _inEngine |= bit;
                         _inGuest |= bit;
+                        if ((_flushes & bit) != 0)
+                        {
+                            _flushes &= ~bit;
+                            processor.Mmu.Flush();
+                            processor.Mmu.FlushCodeTlb();
+                        }
+
                         return true;
                     }
 
@@ -185,6 +193,16 @@ internal sealed class ExecutionControl
             _resetRequested = true;
             PostStop();
             Monitor.PulseAll(_sync);
+        }
+    }
+
+    /// <summary>Makes every processor forget its translations before its next block. Any thread, under the machine lock or not.</summary>
+    public void RequestFlush()
+    {
+        lock (_sync)
+        {
+            _flushes = _all;
+            PostStop();
         }
     }
 

@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using System.Text;
-using Ringfence.Execution;
 using Ringfence.Memory;
 using Ringfence.Processors;
 

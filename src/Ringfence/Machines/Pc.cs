@@ -1,0 +1,245 @@
+using Ringfence.Devices;
+using Ringfence.Firmware;
+using Ringfence.Memory;
+using Ringfence.Processors;
+
+namespace Ringfence.Machines;
+
+/// <summary>
+/// The parts of a PC and the wires between them. Each ISA IRQ goes to the 8259 pair and to the I/O APIC pin of its number, IRQ 0 to
+/// pin 2; the pair's output goes to LINT0 of the bootstrap processor's local APIC, which starts in virtual wire mode
+/// (Intel MultiProcessor Specification 3.6.2.2), so that systems which know no APIC get their interrupts.
+/// </summary>
+internal sealed unsafe class Pc : IDisposable
+{
+    private static readonly (ushort Port, int Irq)[] SerialPortPlaces = [(0x3f8, 4), (0x2f8, 3), (0x3e8, 4), (0x2e8, 3)];
+
+    private readonly MachineOptions _options;
+    private readonly Action<EndRequest> _end;
+    private readonly List<IResettable> _resettable = [];
+    private readonly List<IStateful> _stateful = [];
+    private readonly List<SerialConsole> _serial = [];
+    private ExecutionControl? _control;
+    private DualPic? _pic;
+    private IoApic? _ioApic;
+    private AcpiPowerManagement? _acpi;
+
+    /// <summary>Builds a PC in its power-on state.</summary>
+    /// <param name="options">What it is made of.</param>
+    /// <param name="end">Told when the machine has come to its end. Any thread, perhaps under the machine lock.</param>
+    public Pc(MachineOptions options, Action<EndRequest> end)
+    {
+        _options = options;
+        _end = end;
+        DebugOutput = new GuestConsole("debug console", options.TranscriptCharacters);
+        Memory = new PhysicalMemory(options.MemoryBytes);
+        try
+        {
+            Clock = options.Deterministic
+                ? new InstructionClock(Memory.DeviceLock)
+                : new HostClock($"{options.Name} clock", Memory.DeviceLock, exception => _end(new EndRequest(MachineExitReason.InternalError, 4, Exception: exception)));
+            var bus = new PcBus(this, new RandomSource(options.Seed ?? (options.Deterministic ? 0UL : null)));
+            for (int i = 0; i < options.ProcessorCount; i++) Processors = [.. Processors, new Processor(i, Memory, bus)];
+            if (Clock is InstructionClock clock) clock.Attach(Processors[0]);
+            Memory.CodeWritten = (frame, users) => bus.InvalidateCode(null, frame, users);
+            lock (Memory.DeviceLock) AddDevices(bus);
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>The physical address space.</summary>
+    public PhysicalMemory Memory { get; }
+
+    /// <summary>Guest time.</summary>
+    public MachineClock Clock { get; } = null!;
+
+    /// <summary>The I/O ports.</summary>
+    public PortBus Ports { get; } = new();
+
+    /// <summary>The processors, the bootstrap processor first.</summary>
+    public IReadOnlyList<Processor> Processors { get; } = [];
+
+    /// <summary>The local APICs and what connects them.</summary>
+    public ApicBus Apics { get; } = new();
+
+    /// <summary>The consoles at the serial ports.</summary>
+    public IReadOnlyList<SerialConsole> Serial => _serial;
+
+    /// <summary>The console at port E9h.</summary>
+    public GuestConsole DebugOutput { get; }
+
+    /// <summary>Who may execute guest code.</summary>
+    public ExecutionControl Control => _control ?? throw new InvalidOperationException("The machine is not complete yet.");
+
+    /// <summary>What loaders fill.</summary>
+    public BootTarget BootTarget => new(Memory, Processors, _serial.Count);
+
+    /// <summary>Every part that can describe its state.</summary>
+    public IReadOnlyList<IStateful> StatefulParts => _stateful;
+
+    /// <summary>Can a device send a processor something that RFLAGS.IF does not hold back?</summary>
+    public bool HasNonMaskableSource
+    {
+        get
+        {
+            lock (Memory.DeviceLock) return _ioApic!.HasNonMaskableInput;
+        }
+    }
+
+    /// <summary>Connects the control of the processors' threads.</summary>
+    public void Attach(ExecutionControl control) => _control = control;
+
+    /// <summary>Turns ACPI on, as the tables of a machine without an SMI command port promise.</summary>
+    public void EnableAcpi()
+    {
+        lock (Memory.DeviceLock) _acpi!.Enable();
+    }
+
+    /// <summary>Presses the power button.</summary>
+    public void PressPowerButton()
+    {
+        lock (Memory.DeviceLock) _acpi!.PressPowerButton();
+    }
+
+    /// <summary>A processor shut down. A chipset resets the machine then; a person would rather know why.</summary>
+    public void OnTripleFault(Processor processor)
+    {
+        if (_options.ResetOnTripleFault) RequestReset();
+        else _end(new EndRequest(MachineExitReason.TripleFault, 3, processor.Index));
+    }
+
+    /// <summary>The RESET signal: everything but RAM and the processors' instruction counts. While no processor executes.</summary>
+    public void Reset()
+    {
+        lock (Memory.DeviceLock)
+        {
+            foreach (Processor processor in Processors)
+            {
+                processor.Withdraw(~ProcessorEvents.Stop & ~ProcessorEvents.FlushCode);
+                Ringfence.Processors.Reset.PowerOn(processor);
+            }
+
+            foreach (IResettable part in _resettable) part.Reset();
+            Apics.LocalApics[0].EnterVirtualWireMode();
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        Clock?.Dispose();
+        foreach (Processor processor in Processors) processor.Dispose();
+        Memory.Dispose();
+    }
+
+    private void AddDevices(PcBus bus)
+    {
+        foreach (Processor processor in Processors) AddLocalApic(processor, bus);
+        LocalApic bootApic = Apics.LocalApics[0];
+        _ioApic = Add(new IoApic(Apics));
+        Memory.MapDevice("ioapic", IoApic.Address, IoApic.Length, _ioApic);
+        _pic = Add(new DualPic(new InterruptLine(bootApic.Lint0.Set)));
+        bootApic.AcknowledgeExternal = _pic.Acknowledge;
+        Ports.Map("pic-master", DualPic.MasterPort, DualPic.PortLength, _pic.Master);
+        Ports.Map("pic-slave", DualPic.SlavePort, DualPic.PortLength, _pic.Slave);
+        Ports.Map("pic-elcr", DualPic.EdgeLevelPort, DualPic.PortLength, _pic.EdgeLevelControl);
+
+        var timer = Add(new IntervalTimer8254(Clock, Irq(0)));
+        Ports.Map("pit", IntervalTimer8254.Port, IntervalTimer8254.PortLength, timer);
+        Ports.Map("port-b", IntervalTimer8254.SystemControlPortB, 1, timer.ControlPort);
+        Ports.Map("rtc", RealTimeClock.Port, RealTimeClock.PortLength, Add(new RealTimeClock(Clock, Irq(8), Memory.LowRamEnd, Memory.HighRamEnd - (1UL << 32))));
+        Ports.Map("post-code", PostCode.Port, 1, Add(new PostCode()));
+        for (int i = 0; i < _options.SerialPorts; i++) AddSerialPort(i);
+
+        var a20 = new A20Gate(SetA20);
+        var resetControl = Add(new ResetControl(a20, RequestReset));
+        Ports.Map("port-a", ResetControl.SystemControlPortA, 1, resetControl);
+        _acpi = Add(new AcpiPowerManagement(Clock, Irq(AcpiPowerManagement.SciInterrupt), () => _end(new EndRequest(MachineExitReason.PowerOff))));
+        Ports.Map("acpi", AcpiPowerManagement.PortBase, AcpiPowerManagement.PortLength, _acpi);
+        Ports.Map("smi-command", AcpiPowerManagement.SmiCommandPort, 2, _acpi.CommandPorts);
+        Ports.Map("debug-console", DebugConsole.Port, 1, new DebugConsole(DebugOutput.Receive));
+        Ports.Map("debug-exit", DebugExit.Port, DebugExit.PortLength, new DebugExit(code => _end(new EndRequest(MachineExitReason.DebugExit, code))));
+        bootApic.EnterVirtualWireMode();
+    }
+
+    private void AddLocalApic(Processor processor, PcBus bus)
+    {
+        var apic = Add(new LocalApic(processor.Index, Clock, Apics, () => bus.TimestampCounter(processor) + processor.State->TscOffset, PcBus.TimestampHertz));
+        apic.InterruptPendingChanged += pending =>
+        {
+            if (pending) processor.Post(ProcessorEvents.Interrupt);
+            else processor.Withdraw(ProcessorEvents.Interrupt);
+        };
+        apic.NmiReceived += () => processor.Post(ProcessorEvents.Nmi);
+        apic.InitReceived += () => processor.Post(ProcessorEvents.Init);
+        apic.StartUpReceived += vector =>
+        {
+            processor.StartUpVector = vector;
+            processor.Post(ProcessorEvents.StartUp);
+        };
+        apic.BaseChanged += () =>
+        {
+            // Only the processor itself, or a reset while it stands still, writes its IA32_APIC_BASE.
+            processor.Mmu.PrivateDevicePage = apic.IsEnabled && !apic.IsX2Apic ? apic.BaseAddress : ulong.MaxValue;
+            processor.Mmu.Flush();
+        };
+        processor.Mmu.PrivateDevice = apic;
+        processor.Mmu.PrivateDevicePage = apic.BaseAddress;
+    }
+
+    private void AddSerialPort(int index)
+    {
+        string name = $"COM{index + 1}";
+        (ushort port, int irq) = SerialPortPlaces[index];
+        var console = new SerialConsole(name, _options.TranscriptCharacters);
+        SerialPort16550A? device = null;
+        byte[] one = new byte[1];
+        void Offer()
+        {
+            while (device is { CanReceive: true } && console.Take(one) == 1) device.Receive(one);
+        }
+
+        device = Add(new SerialPort16550A(name.ToLowerInvariant(), Clock, Irq(irq), console.Receive, Offer));
+        console.Connect(() =>
+        {
+            lock (Memory.DeviceLock) Offer();
+        });
+        _serial.Add(console);
+        Ports.Map(name, port, SerialPort16550A.PortLength, device);
+    }
+
+    private T Add<T>(T part)
+    {
+        if (part is IResettable resettable) _resettable.Add(resettable);
+        if (part is IStateful stateful) _stateful.Add(stateful);
+        return part;
+    }
+
+    /// <summary>A line that drives an ISA IRQ at both interrupt controllers.</summary>
+    private InterruptLine Irq(int irq)
+    {
+        InterruptLine pic = _pic!.Input(irq);
+        InterruptLine ioApic = _ioApic!.Input(irq == 0 ? 2 : irq);
+        return new InterruptLine(level =>
+        {
+            pic.Set(level);
+            ioApic.Set(level);
+        });
+    }
+
+    private void SetA20(bool enabled)
+    {
+        Memory.A20Mask = enabled ? ulong.MaxValue : ~(1UL << 20);
+        _control?.RequestFlush();
+    }
+
+    private void RequestReset()
+    {
+        if (_options.ExitOnReset) _end(new EndRequest(MachineExitReason.Reset));
+        else Control.RequestReset();
+    }
+}
