@@ -58,6 +58,10 @@ internal sealed class IoApic : IBusDevice, IStateful, IResettable
     /// <summary>Accesses that no correct driver makes.</summary>
     public ulong MisuseCount { get; private set; }
 
+    /// <summary>Can a pin send something that RFLAGS.IF does not hold back (NMI, INIT)?</summary>
+    public bool HasNonMaskableInput => Array.Exists(_redirection, entry => (entry & Masked) == 0
+        && (ApicDeliveryMode)((entry >> 8) & 7) is ApicDeliveryMode.Nmi or ApicDeliveryMode.Init);
+
     /// <summary>Makes a line that drives a pin, 0 to 23; several lines on one pin are ORed.</summary>
     public InterruptLine Input(int pin) => _inputs[pin].AddLine();
 

@@ -1,6 +1,6 @@
 using System.Globalization;
 using Iced.Intel;
-using Ringfence.Memory;
+using Ringfence.Processors;
 
 namespace Ringfence.Machines;
 

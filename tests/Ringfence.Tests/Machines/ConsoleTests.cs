@@ -114,10 +114,10 @@ public sealed class ConsoleTests
     {
         using VirtualMachine machine = Start(RealMode(c =>
         {
-            c.mov(al, 'd');
+            c.mov(al, (byte)'d');
             c.@out(0xe9, al);
             c.mov(dx, 0x2f8);
-            c.mov(al, '2');
+            c.mov(al, (byte)'2');
             c.@out(dx, al);
             c.Print("1");
             c.PowerOff();

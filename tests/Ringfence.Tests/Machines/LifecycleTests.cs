@@ -1,4 +1,3 @@
-using Iced.Intel;
 using Ringfence.Machines;
 using Ringfence.Memory;
 using Ringfence.Processors;
@@ -25,7 +24,7 @@ public sealed class LifecycleTests
     {
         using VirtualMachine machine = Start(RealMode(c =>
         {
-            c.mov(al, value);
+            c.mov(al, (byte)value);
             c.@out(0xf4, al);
             c.Forever();
         }));
@@ -175,7 +174,7 @@ public sealed class LifecycleTests
     }
 
     [Fact]
-    public void Disposing_ends_busy_halted_paused_and_unstarted_machines()
+    public async Task Disposing_ends_busy_halted_paused_and_unstarted_machines()
     {
         VirtualMachine busy = Start(RealMode(c => c.Forever()));
         VirtualMachine halted = Start(RealMode(c =>
@@ -189,7 +188,7 @@ public sealed class LifecycleTests
         foreach (VirtualMachine machine in (VirtualMachine[])[busy, halted, paused, unstarted])
         {
             machine.Dispose();
-            machine.Completion.Result.Reason.ShouldBe(MachineExitReason.Stopped);
+            (await machine.Completion).Reason.ShouldBe(MachineExitReason.Stopped);
         }
     }
 
@@ -199,7 +198,7 @@ public sealed class LifecycleTests
         VirtualMachine[] machines = [.. Enumerable.Range(0, 40).Select(i => Start(RealMode(c =>
         {
             c.Print($"machine {i}.");
-            c.mov(al, i);
+            c.mov(al, (byte)i);
             c.@out(0xf4, al);
             c.Forever();
         })))];

@@ -82,8 +82,8 @@ public sealed class ResetTests
         c.jne(again);
         c.PowerOff();
         c.Label(ref again);
-        c.mov(dx, port);
-        c.mov(al, value);
+        c.mov(dx, (ushort)port);
+        c.mov(al, (byte)value);
         c.@out(dx, al);
         c.Forever();
     });

@@ -63,7 +63,7 @@ internal static class TestPrograms
         c.mov(dx, Com1);
         foreach (char character in text)
         {
-            c.mov(al, character);
+            c.mov(al, (byte)character);
             c.@out(dx, al);
         }
     }
