@@ -158,6 +158,12 @@ internal sealed unsafe class Pc : IDisposable
         var a20 = new A20Gate(SetA20);
         var resetControl = Add(new ResetControl(a20, RequestReset));
         Ports.Map("port-a", ResetControl.SystemControlPortA, 1, resetControl);
+        var keyboard = Add(new KeyboardController8042(Irq(1), Irq(12), a20, RequestReset));
+        Ports.Map("i8042-data", KeyboardController8042.DataPortNumber, 1, keyboard.DataPort);
+        Ports.Map("i8042-command", KeyboardController8042.CommandPortNumber, 1, keyboard.CommandPort);
+        var hostBridge = Add(new PciHostBridge(resetControl));
+        Ports.Map("pci", PciHostBridge.Port, PciHostBridge.PortLength, hostBridge);
+        _stateful.AddRange(hostBridge.Bus.Functions);
         _acpi = Add(new AcpiPowerManagement(Clock, Irq(AcpiPowerManagement.SciInterrupt), () => _end(new EndRequest(MachineExitReason.PowerOff))));
         Ports.Map("acpi", AcpiPowerManagement.PortBase, AcpiPowerManagement.PortLength, _acpi);
         Ports.Map("smi-command", AcpiPowerManagement.SmiCommandPort, 2, _acpi.CommandPorts);

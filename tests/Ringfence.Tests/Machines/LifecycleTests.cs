@@ -69,6 +69,7 @@ public sealed class LifecycleTests
     {
         using VirtualMachine machine = Start(RealMode(c =>
         {
+            c.MaskInterruptControllers();
             c.sti();
             c.AnonymousLabel();
             c.hlt();
@@ -179,6 +180,7 @@ public sealed class LifecycleTests
         VirtualMachine busy = Start(RealMode(c => c.Forever()));
         VirtualMachine halted = Start(RealMode(c =>
         {
+            c.MaskInterruptControllers();
             c.sti();
             c.hlt();
         }));

@@ -77,6 +77,14 @@ internal static class TestPrograms
         c.Forever();
     }
 
+    /// <summary>Masks all 8259 inputs. Changes AL.</summary>
+    public static void MaskInterruptControllers(this Assembler c)
+    {
+        c.mov(al, 0xff);
+        c.@out(0x21, al);
+        c.@out(0xa1, al);
+    }
+
     /// <summary>Spins.</summary>
     public static void Forever(this Assembler c)
     {
