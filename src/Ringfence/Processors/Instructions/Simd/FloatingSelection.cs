@@ -1,4 +1,5 @@
 using Iced.Intel;
+using static Ringfence.Processors.Instructions.Simd.Approximations;
 using Ops = Ringfence.Processors.Instructions.Simd.FloatingOperations;
 using Predicates = Ringfence.Processors.Instructions.Simd.FloatingComparisons;
 
@@ -13,6 +14,7 @@ internal static unsafe class FloatingSelection
     {
         Handler handler = SelectArithmetic<TAddressing>(instruction);
         if (handler is null) handler = SelectComparison<TAddressing>(instruction);
+        if (handler is null) handler = SelectOthers<TAddressing>(instruction);
         return handler;
     }
 
@@ -77,6 +79,29 @@ internal static unsafe class FloatingSelection
             default:
                 return null;
         }
+    }
+
+    private static Handler SelectOthers<TAddressing>(in Instruction instruction)
+        where TAddressing : struct, IAddressing
+    {
+        bool register = instruction.Op1Kind == OpKind.Register;
+        return instruction.Mnemonic switch
+        {
+            Mnemonic.Roundps => register ? &FloatingRound<uint, TAddressing>.PackedRegister : &FloatingRound<uint, TAddressing>.PackedMemory,
+            Mnemonic.Roundpd => register ? &FloatingRound<ulong, TAddressing>.PackedRegister : &FloatingRound<ulong, TAddressing>.PackedMemory,
+            Mnemonic.Roundss => register ? &FloatingRound<uint, TAddressing>.ScalarRegister : &FloatingRound<uint, TAddressing>.ScalarMemory,
+            Mnemonic.Roundsd => register ? &FloatingRound<ulong, TAddressing>.ScalarRegister : &FloatingRound<ulong, TAddressing>.ScalarMemory,
+            Mnemonic.Dpps => register ? &FloatingDotProduct<uint, TAddressing>.Register : &FloatingDotProduct<uint, TAddressing>.Memory,
+            Mnemonic.Dppd => register ? &FloatingDotProduct<ulong, TAddressing>.Register : &FloatingDotProduct<ulong, TAddressing>.Memory,
+            Mnemonic.Rcpps => PackedSelection.Form<Reciprocal, TAddressing>(instruction),
+            Mnemonic.Rsqrtps => PackedSelection.Form<ReciprocalSquareRoot, TAddressing>(instruction),
+            Mnemonic.Rcpss => PackedSelection.Element<Lowest<Reciprocal>, uint, TAddressing>(instruction),
+            Mnemonic.Rsqrtss => PackedSelection.Element<Lowest<ReciprocalSquareRoot>, uint, TAddressing>(instruction),
+            Mnemonic.Ptest => register ? &PackedTest<TAddressing>.Register : &PackedTest<TAddressing>.Memory,
+            Mnemonic.Pcmpestri or Mnemonic.Pcmpestri64 or Mnemonic.Pcmpestrm or Mnemonic.Pcmpestrm64 or Mnemonic.Pcmpistri or Mnemonic.Pcmpistrm =>
+                register ? &PackedStrings<TAddressing>.Register : &PackedStrings<TAddressing>.Memory,
+            _ => null,
+        };
     }
 
     /// <summary>Legacy encodings use bits 2:0 of the immediate.</summary>

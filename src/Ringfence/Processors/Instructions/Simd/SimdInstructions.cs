@@ -14,6 +14,7 @@ internal static unsafe class SimdInstructions
         Handler handler = MoveSelection.Select<TAddressing>(instruction, op);
         if (handler is null) handler = PackedSelection.Select<TAddressing>(instruction);
         if (handler is null) handler = FloatingSelection.Select<TAddressing>(instruction);
+        if (handler is null) handler = ConversionSelection.Select<TAddressing>(instruction);
         return handler;
     }
 
