@@ -60,6 +60,12 @@ internal sealed class InterruptController8259 : ByteDevice
     /// <summary>Interrupts acknowledged when none was requested (any more).</summary>
     public ulong SpuriousCount { get; private set; }
 
+    /// <summary>
+    /// Inputs whose requests follow their level. A slave's does: its INT pin stays high until the slave itself is acknowledged,
+    /// and when it goes low before, the 8259A forgets the request.
+    /// </summary>
+    private int Followed => _edgeLevel | _cascadeInputs;
+
     /// <summary>Drives input IR0 to IR7.</summary>
     public void SetInput(int number, bool level)
     {
@@ -246,14 +252,14 @@ internal sealed class InterruptController8259 : ByteDevice
         byte bit = (byte)(1 << number);
         if ((_icw4 & Icw4AutoEoi) == 0) _inService |= bit;
         else if (_rotateOnAutoEoi) _lowest = (byte)number;
-        if ((_edgeLevel & bit) == 0) _requests &= (byte)~bit;
+        if ((Followed & bit) == 0) _requests &= (byte)~bit;
 
         // The INT pin goes low between two interrupts, so that a master sees an edge for each.
         Output.Set(false);
         Update();
     }
 
-    private void FollowLevels() => _requests = (byte)((_requests & ~_edgeLevel) | (_inputs & _edgeLevel));
+    private void FollowLevels() => _requests = (byte)((_requests & ~Followed) | (_inputs & Followed));
 
     private int Highest(byte bits)
     {
