@@ -22,6 +22,18 @@ internal static partial class SoftFloat
         return RoundNormalized<T>(sign, 63, sign ? (ulong)-value : (ulong)value, ref context);
     }
 
+    /// <summary>
+    /// Rounds significand * 2^(exponent - 63), bit 63 of the significand being set, and tells in the context whether that
+    /// increased the magnitude (C1 of x87 stores).
+    /// </summary>
+    public static T FromParts<T>(bool sign, int exponent, ulong significand, ref FloatContext context)
+        where T : unmanaged, IBinaryInteger<T>, IUnsignedNumber<T>
+    {
+        T result = Round<T>(sign, exponent, significand, ref context);
+        context.RoundedUp = (context.Flags & FloatExceptions.Precision) != 0 && IsLargerThan(result, exponent, significand);
+        return result;
+    }
+
     /// <summary>binary32 to binary64: exact.</summary>
     public static ulong Widen(uint value, ref FloatContext context)
     {
@@ -75,6 +87,15 @@ internal static partial class SoftFloat
         int shift = BitOperations.LeadingZeroCount(integer);
         ulong fraction = (integer << shift) & ~(1UL << 63);
         return Signed<T>(IsNegative(value), ((ulong)(63 - shift + Bias<T>()) << FractionBits<T>()) | (fraction >> (63 - FractionBits<T>())));
+    }
+
+    private static bool IsLargerThan<T>(T value, int exponent, ulong significand)
+        where T : unmanaged, IBinaryInteger<T>, IUnsignedNumber<T>
+    {
+        if (IsInfinite(value)) return true;
+        if (IsZero(value)) return false;
+        ulong own = Unpack(value, out int ownExponent);
+        return ownExponent != exponent ? ownExponent > exponent : own > significand;
     }
 
     private static long ToInteger<T>(T value, int width, FloatRounding rounding, ref FloatContext context)
