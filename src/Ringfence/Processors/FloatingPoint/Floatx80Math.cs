@@ -210,12 +210,15 @@ internal static partial class Floatx80Math
     /// <param name="context">Control and flags.</param>
     /// <param name="quotient">The quotient's low bits.</param>
     /// <param name="partial">Not finished: C2.</param>
-    public static Floatx80 Remainder(Floatx80 a, Floatx80 b, bool nearest, ref FloatContext context, out ulong quotient, out bool partial)
+    /// <param name="counted">There is a quotient: no operand was a NaN, no operation invalid.</param>
+    public static Floatx80 Remainder(Floatx80 a, Floatx80 b, bool nearest, ref FloatContext context, out ulong quotient, out bool partial, out bool counted)
     {
         quotient = 0;
         partial = false;
+        counted = false;
         if (TryPropagateNan(a, b, ref context, out Floatx80 nan)) return nan;
         if (a.IsInfinity || b.IsZero) return Invalid(ref context);
+        counted = true;
         RaiseDenormal(a, b, ref context);
         if (a.IsZero) return a;
         context.Precision = 64;
@@ -373,7 +376,7 @@ internal static partial class Floatx80Math
             {
                 context.Raise(FloatExceptions.Underflow);
                 biased += Wrap;
-                if (biased <= 0) return Floatx80.Zero(sign);        // FSCALE only
+                if (biased <= 0) return WrapTwice(Floatx80.Zero(sign), ref context);
             }
             else
             {
@@ -411,12 +414,20 @@ internal static partial class Floatx80Math
             }
 
             biased -= Wrap;
-            if (biased >= Floatx80.SpecialExponent) return Floatx80.Infinity(sign);        // FSCALE only
+            if (biased >= Floatx80.SpecialExponent) return WrapTwice(Floatx80.Infinity(sign), ref context);
         }
 
         if (inexact) context.Raise(FloatExceptions.Precision);
         context.RoundedUp = up;
         return new((ushort)(signBit | biased), kept);
+    }
+
+    /// <summary>FSCALE went so far that wrapping the exponent is not enough (Intel SDM 1 8.5.4, 8.5.5).</summary>
+    private static Floatx80 WrapTwice(Floatx80 result, ref FloatContext context)
+    {
+        context.Raise(FloatExceptions.Precision);
+        context.RoundedUp = result.IsInfinity;
+        return result;
     }
 
     /// <summary>Keeps the bits of the context's precision; 0 means a carry out of bit 63.</summary>

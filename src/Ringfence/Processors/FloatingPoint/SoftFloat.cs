@@ -216,6 +216,7 @@ internal static partial class SoftFloat
         int discarded = 64 - PrecisionOf<T>();
         if (biased <= 0) return RoundTiny<T>(sign, biased, significand, ref context);
         ulong kept = RoundAt(significand, discarded, sign, context.Rounding, out bool inexact);
+        if (biased >= SpecialExponent<T>()) return Overflow<T>(sign, inexact, ref context);
         // A carry out of the fraction increments the exponent field by itself.
         ulong packed = ((ulong)biased << FractionBits<T>()) + (kept - (1UL << FractionBits<T>()));
         if (packed >= Infinity<T>()) return Overflow<T>(sign, inexact, ref context);

@@ -154,14 +154,15 @@ internal static unsafe class X87Arithmetic
 
     private static bool Remainder(VcpuState* s, Operation* op, bool nearest)
     {
+        X87Unit.SetCodes(s, X87Unit.C2, 0);
         if (!TryTopTwo(s, op)) return true;
         FloatContext context = FloatContext.FromX87(s->X87Control);
-        Floatx80 result = Floatx80Math.Remainder(X87Unit.Get(s, 0), X87Unit.Get(s, 1), nearest, ref context, out ulong quotient, out bool partial);
-        X87Unit.SetCodes(s, X87Unit.C0 | X87Unit.C2 | X87Unit.C3, 0);
+        Floatx80 result = Floatx80Math.Remainder(X87Unit.Get(s, 0), X87Unit.Get(s, 1), nearest, ref context, out ulong quotient, out bool partial, out bool counted);
         if (!X87Unit.Settle(s, ref context)) return true;
+        X87Unit.Set(s, 0, result);
+        if (!counted) return true;
         X87Unit.SetCodes(s, X87Unit.C0 | X87Unit.C1 | X87Unit.C2 | X87Unit.C3, (partial ? X87Unit.C2 : 0)
             | ((quotient & 4) != 0 ? X87Unit.C0 : 0) | ((quotient & 2) != 0 ? X87Unit.C3 : 0) | ((quotient & 1) != 0 ? X87Unit.C1 : 0));
-        X87Unit.Set(s, 0, result);
         return true;
     }
 

@@ -124,14 +124,14 @@ internal static unsafe class X87Compare
         FloatRelation relation;
         if (X87Unit.IsEmpty(s, 0) || X87Unit.IsEmpty(s, i))
         {
-            if (!X87Unit.Underflow(s)) return true;
+            pop &= X87Unit.Underflow(s);
             relation = FloatRelation.Unordered;
         }
         else
         {
             FloatContext context = FloatContext.FromX87(s->X87Control);
             relation = Floatx80Math.Compare(X87Unit.Get(s, 0), X87Unit.Get(s, i), signaling, ref context);
-            if (!X87Unit.Settle(s, ref context)) return true;
+            pop &= X87Unit.Settle(s, ref context);
         }
 
         StatusFlags.Set(ref *s, relation switch
@@ -145,16 +145,12 @@ internal static unsafe class X87Compare
         return true;
     }
 
-    private static void Underflow(VcpuState* s, int pops)
-    {
-        if (X87Unit.Underflow(s)) Finish(s, FloatRelation.Unordered, pops);
-    }
+    private static void Underflow(VcpuState* s, int pops) => Finish(s, FloatRelation.Unordered, X87Unit.Underflow(s) ? pops : 0);
 
-    private static void Record(VcpuState* s, ref FloatContext context, FloatRelation relation, int pops)
-    {
-        if (X87Unit.Settle(s, ref context)) Finish(s, relation, pops);
-    }
+    private static void Record(VcpuState* s, ref FloatContext context, FloatRelation relation, int pops) =>
+        Finish(s, relation, X87Unit.Settle(s, ref context) ? pops : 0);
 
+    /// <summary>The condition codes are set whatever is masked; the stack is popped only if the exceptions are.</summary>
     private static void Finish(VcpuState* s, FloatRelation relation, int pops)
     {
         X87Unit.SetCodes(s, Codes, relation switch

@@ -5,7 +5,7 @@ namespace Ringfence.Processors.Instructions.X87;
 /// <summary>Instructions that move between registers, load constants, or only manage the stack (Intel SDM 1 8.3.3, 8.3.4, 8.3.9).</summary>
 internal static unsafe class X87Registers
 {
-    /// <summary>Pushes a loaded value if there is room and its exceptions are masked.</summary>
+    /// <summary>Pushes a loaded value if there is room and no signaling NaN is in the way; a denormal is loaded in any case.</summary>
     public static void PushChecked(VcpuState* s, Floatx80 value, ref FloatContext context)
     {
         if (!X87Unit.IsEmpty(s, -1))
@@ -14,7 +14,7 @@ internal static unsafe class X87Registers
             return;
         }
 
-        if (X87Unit.Settle(s, ref context)) X87Unit.Push(s, value);
+        if (X87Unit.Settle(s, ref context) || (context.Flags & FloatExceptions.Invalid) == 0) X87Unit.Push(s, value);
     }
 
     /// <summary>FLD ST(i).</summary>
@@ -23,7 +23,7 @@ internal static unsafe class X87Registers
         X87Unit.Note(s, op);
         int i = X87Unit.Register(op);
         FloatContext context = default;
-        if (X87Unit.IsEmpty(s, i) && X87Unit.IsEmpty(s, -1))
+        if (X87Unit.IsEmpty(s, i))
         {
             if (X87Unit.Underflow(s)) X87Unit.Push(s, Floatx80.DefaultNan);
             return true;
@@ -47,15 +47,13 @@ internal static unsafe class X87Registers
         return true;
     }
 
-    /// <summary>FSTPNCE ST(i): as FSTP, but an empty register is stored without an exception.</summary>
+    /// <summary>FSTPNCE ST(i): as FSTP, but an empty register is only popped, without an exception.</summary>
     public static bool StoreUncheckedAndPop(Processor processor, VcpuState* s, Operation* op)
     {
         X87Unit.Note(s, op);
         X87Unit.SetCodes(s, X87Unit.C1, 0);
         int i = X87Unit.Register(op);
-        bool empty = X87Unit.IsEmpty(s, 0);
-        X87Unit.Set(s, i, X87Unit.Get(s, 0));
-        if (empty) X87Unit.Free(s, i);
+        if (!X87Unit.IsEmpty(s, 0)) X87Unit.Set(s, i, X87Unit.Get(s, 0));
         X87Unit.Pop(s);
         return true;
     }
@@ -137,6 +135,7 @@ internal static unsafe class X87Registers
     public static bool FreeRegister(Processor processor, VcpuState* s, Operation* op)
     {
         X87Unit.Note(s, op);
+        X87Unit.SetCodes(s, X87Unit.C1, 0);
         X87Unit.Free(s, X87Unit.Register(op));
         return true;
     }
@@ -182,7 +181,6 @@ internal static unsafe class X87Registers
             return true;
         }
 
-        X87Unit.SetCodes(s, X87Unit.C1, 0);
         if (condition) X87Unit.Set(s, 0, X87Unit.Get(s, i));
         return true;
     }
