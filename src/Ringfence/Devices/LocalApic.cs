@@ -390,9 +390,10 @@ internal sealed partial class LocalApic : IBusDevice, IStateful, IResettable
         else Raise(VectorTable.Error);
     }
 
+    /// <summary>The vector the processor may take, or -1. Requests accepted before a software disable are still delivered (Intel SDM 3A 10.4.7.2).</summary>
     private int Deliverable()
     {
-        if (!IsSoftwareEnabled) return -1;
+        if (!IsEnabled) return -1;
         int vector = _requests.Highest();
         return vector >= 0 && (uint)vector >> 4 > ProcessorPriority >> 4 ? vector : -1;
     }

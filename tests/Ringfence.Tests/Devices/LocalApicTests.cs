@@ -150,6 +150,20 @@ public class LocalApicTests
     }
 
     [Fact]
+    public void A_software_disabled_apic_accepts_no_vectors_but_keeps_those_it_has()
+    {
+        ApicFixture f = new(2);
+        f.Send(0, 1, 0x40);
+        f[1].Write32(Spurious, 0xff);
+        f.Send(0, 1, 0x50);
+        f.Send(0, 1, 0x0400);
+        f.Log.ShouldBe(["nmi 1"]);
+        f[1].AcknowledgeInterrupt().ShouldBe(0x40);
+        f[1].Write32(EndOfInterrupt, 0);
+        f[1].InterruptPending.ShouldBeFalse();
+    }
+
+    [Fact]
     public void The_8259s_come_through_lint0_in_virtual_wire_mode()
     {
         ApicFixture f = new(1, enable: false);
