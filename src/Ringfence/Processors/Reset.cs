@@ -48,17 +48,6 @@ internal static unsafe class Reset
         processor.RefreshMode();
     }
 
-    /// <summary>Start-up IPI: real-address mode at <paramref name="vector"/> times 4 KiB (Intel SDM 3A 8.4.3).</summary>
-    public static void StartUp(Processor processor, byte vector)
-    {
-        VcpuState* s = processor.State;
-        SetSegment(s, SegmentIndex.Cs, (ushort)(vector << 8), (ulong)vector << 12, 0xffff, s->Segment(SegmentIndex.Cs).Attributes);
-        s->Rip = 0;
-        s->Activity = ActivityState.Active;
-        processor.Mmu.FlushCodeTlb();
-        processor.RefreshMode();
-    }
-
     /// <summary>Family 6, model 0Fh, stepping 0Bh in EDX and CPUID leaf 1.</summary>
     internal const uint CpuidSignature = 0x0006fb;
 

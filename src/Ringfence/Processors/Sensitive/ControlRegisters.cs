@@ -216,6 +216,7 @@ internal static unsafe class ControlRegisters
     {
         if (s->Cpl != 0) return Flow.Fault(processor, s, op, ExceptionVector.GeneralProtection, 0);
         s->Cr0 &= ~Cr0.Ts;
+        processor.RefreshMode();
         return Flow.Leave(s, op);
     }
 }

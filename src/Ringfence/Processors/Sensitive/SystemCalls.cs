@@ -67,7 +67,7 @@ internal static unsafe class SystemCalls
     private static Operation* Return(Processor processor, VcpuState* s, Operation* op)
     {
         if (s->Mode != ProcessorMode.Long || (s->Efer & Efer.Sce) == 0) return Flow.Fault(processor, s, op, ExceptionVector.InvalidOpcode);
-        bool wide = op->OperandSize == 8;
+        bool wide = op->IcedCode == Code.Sysretq;
         ulong rip = wide ? s->Gpr[1] : (uint)s->Gpr[1];
         if (s->Cpl != 0 || !Mmu.IsCanonical(rip)) return Flow.Fault(processor, s, op, ExceptionVector.GeneralProtection, 0);
         s->Rflags = s->Gpr[11] & Returned;
@@ -96,7 +96,7 @@ internal static unsafe class SystemCalls
     private static Operation* Exit(Processor processor, VcpuState* s, Operation* op)
     {
         int selector = (int)s->SysenterCs & 0xfffc;
-        bool wide = op->OperandSize == 8;
+        bool wide = op->IcedCode == Code.Sysexitq;
         bool faults = s->Mode == ProcessorMode.Real || selector == 0 || s->Cpl != 0
             || (wide && (!Mmu.IsCanonical(s->Gpr[1]) || !Mmu.IsCanonical(s->Gpr[2])));
         if (faults) return Flow.Fault(processor, s, op, ExceptionVector.GeneralProtection, 0);
@@ -127,11 +127,13 @@ internal static unsafe class SystemCalls
 
     private static Operation* WriteGsBase(Processor processor, VcpuState* s, Operation* op) => WriteBase(processor, s, op, SegmentIndex.Gs);
 
+    private static bool IsWide(Operation* op) => op->IcedCode is Code.Rdfsbase_r64 or Code.Rdgsbase_r64 or Code.Wrfsbase_r64 or Code.Wrgsbase_r64;
+
     private static Operation* ReadBase(Processor processor, VcpuState* s, Operation* op, SegmentIndex segment)
     {
         if (s->Mode != ProcessorMode.Long || !s->HasCr4(Cr4.Fsgsbase)) return Flow.Fault(processor, s, op, ExceptionVector.InvalidOpcode);
         ulong value = s->Segment(segment).Base;
-        s->Gpr[op->Destination >> 3] = op->OperandSize == 8 ? value : (uint)value;
+        s->Gpr[op->Destination >> 3] = IsWide(op) ? value : (uint)value;
         return Flow.Next(processor, s, op);
     }
 
@@ -139,7 +141,7 @@ internal static unsafe class SystemCalls
     {
         if (s->Mode != ProcessorMode.Long || !s->HasCr4(Cr4.Fsgsbase)) return Flow.Fault(processor, s, op, ExceptionVector.InvalidOpcode);
         ulong value = s->Gpr[op->Destination >> 3];
-        if (op->OperandSize != 8) value = (uint)value;
+        if (!IsWide(op)) value = (uint)value;
         if (!Mmu.IsCanonical(value)) return Flow.Fault(processor, s, op, ExceptionVector.GeneralProtection, 0);
         s->Segment(segment).Base = value;
         return Flow.Next(processor, s, op);
