@@ -3,6 +3,7 @@ using Ringfence.Execution;
 using Ringfence.Execution.Interpretation;
 using Ringfence.Memory;
 using Ringfence.Processors;
+using RflagsBits = Ringfence.Processors.RflagsBits;
 
 namespace Ringfence.Tests.Support;
 
@@ -36,6 +37,11 @@ internal sealed unsafe class TestMachine : IDisposable
         Memory = new PhysicalMemory(4 << 20);
         Processor = new Processor(0, Memory, Bus);
         Engine = new Interpreter(Processor);
+        Memory.CodeWritten = (frame, _) =>
+        {
+            Processor.StaleCode.Enqueue(frame);
+            Processor.Post(ProcessorEvents.FlushCode);
+        };
     }
 
     public FakeBus Bus { get; }
