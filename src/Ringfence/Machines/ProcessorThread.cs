@@ -58,7 +58,7 @@ internal sealed unsafe class ProcessorThread
             s->InstructionLimit = s->InstructionCount + 1;
             s->StepMode = 1;
             _processor.Mmu.RefreshMode();
-            HandleExit(_engine.Run());
+            HandleExit(_engine.Run(), isStep: true);
         }
         finally
         {
@@ -78,7 +78,7 @@ internal sealed unsafe class ProcessorThread
                 bool sleep;
                 try
                 {
-                    sleep = HandleExit(_engine.Run());
+                    sleep = HandleExit(_engine.Run(), isStep: false);
                 }
                 finally
                 {
@@ -100,16 +100,16 @@ internal sealed unsafe class ProcessorThread
     }
 
     /// <summary>Does what the reason asks for. True: the processor has nothing to do until an event.</summary>
-    private bool HandleExit(ExitReason reason)
+    private bool HandleExit(ExitReason reason, bool isStep)
     {
         switch (reason)
         {
             case ExitReason.Halt:
-                Mix();
+                if (!isStep) Mix();
                 return IsHopeless || _instructionClock is null || !_instructionClock.SkipToNextTimer();
 
             case ExitReason.InstructionLimit:
-                Mix();
+                if (!isStep) Mix();
                 _processor.Withdraw(ProcessorEvents.Timer);
                 _instructionClock?.RunTimers();
                 if (_instructionClock is null) _processor.State->InstructionLimit = ulong.MaxValue;
