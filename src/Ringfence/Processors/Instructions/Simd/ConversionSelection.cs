@@ -15,7 +15,8 @@ internal static unsafe class ConversionSelection
         return handler is null ? SelectPacked<TAddressing>(instruction) : handler;
     }
 
-    private static Handler SelectScalar<TAddressing>(in Instruction instruction)
+    /// <summary>The scalar conversions, some of which name no SIMD register (CVTSD2SI r, m64).</summary>
+    public static Handler SelectScalar<TAddressing>(in Instruction instruction)
         where TAddressing : struct, IAddressing
     {
         bool register = instruction.Op1Kind == OpKind.Register;

@@ -10,8 +10,14 @@ internal static unsafe class SimdInstructions
         where TAddressing : struct, IAddressing
     {
         if (instruction.Encoding != EncodingKind.Legacy) return null;
-        if (!HasVectorRegister(instruction)) return GeneralSelection.Select<TAddressing>(instruction);
-        Handler handler = MoveSelection.Select<TAddressing>(instruction, op);
+        Handler handler;
+        if (!HasVectorRegister(instruction))
+        {
+            handler = GeneralSelection.Select<TAddressing>(instruction);
+            return handler is null ? ConversionSelection.SelectScalar<TAddressing>(instruction) : handler;
+        }
+
+        handler = MoveSelection.Select<TAddressing>(instruction, op);
         if (handler is null) handler = PackedSelection.Select<TAddressing>(instruction);
         if (handler is null) handler = FloatingSelection.Select<TAddressing>(instruction);
         if (handler is null) handler = ConversionSelection.Select<TAddressing>(instruction);
