@@ -23,7 +23,7 @@ internal static unsafe class Mmx
         s->X87SignExponent[number] = 0xffff;
     }
 
-    /// <summary>What every MMX instruction but EMMS does when it completes: TOP becomes 0, all registers valid.</summary>
+    /// <summary>What every MMX instruction does when it completes: TOP becomes 0, all registers valid (which EMMS takes back).</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Enter(VcpuState* s)
     {

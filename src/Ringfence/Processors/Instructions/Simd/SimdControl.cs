@@ -32,10 +32,11 @@ internal static unsafe class SimdControl<TAddressing>
         return Flow.Next(processor, s, op);
     }
 
-    /// <summary>EMMS: all x87 registers become empty.</summary>
+    /// <summary>EMMS: TOP becomes 0 as with every MMX instruction, but all x87 registers empty (Intel SDM 3A table 12-2).</summary>
     public static Operation* EmptyMmx(Processor processor, VcpuState* s, Operation* op)
     {
         if (SimdAccess.MmxFaults(s)) return SimdAccess.MmxFault(processor, s, op);
+        Mmx.Enter(s);
         s->X87Tag = 0;
         return Flow.Next(processor, s, op);
     }
