@@ -12,9 +12,13 @@ internal sealed class Tasks : KernelPart
     private const int MxcsrOffset = 24;
     private const int CalleeSavedRegisters = 6;
 
+    /// <summary>The program the shell will wait for, or 0: what Ctrl-C ends. Known from its start, before the shell waits.</summary>
+    private readonly ulong _foreground;
+
     public Tasks(KernelCode kernel)
         : base(kernel)
     {
+        _foreground = kernel.Zeroed.Reserve(8);
         ShellCommandLine = kernel.Code.Constants.Reserve(TaskLayout.CommandLineBytes);
         byte[] name = new byte[8];
         Encoding.ASCII.GetBytes("shell", name);
@@ -24,6 +28,8 @@ internal sealed class Tasks : KernelPart
         Kill = kernel.Code.Routine("tasks_kill");
         KillForeground = kernel.Code.Routine("tasks_kill_foreground");
     }
+
+    private ulong Shell => Kernel.Scheduler.Tasks + TaskLayout.Bytes;
 
     /// <summary>The shell's command line.</summary>
     public ulong ShellCommandLine { get; }
@@ -58,6 +64,7 @@ internal sealed class Tasks : KernelPart
         ulong tasks = Kernel.Scheduler.Tasks;
         Label next = a.CreateLabel();
         Label found = a.CreateLabel();
+        Label background = a.CreateLabel();
         Label fail = a.CreateLabel();
         Label done = a.CreateLabel();
         a.Here(Create);
@@ -128,6 +135,12 @@ internal sealed class Tasks : KernelPart
         LoadCurrentTask(rax);
         a.mov(__qword_ptr[rbx + TaskLayout.Parent], rax);
         a.mov(__dword_ptr[rbx + TaskLayout.Detached], r14d);
+        a.test(r14d, r14d);
+        a.jnz(background);
+        a.cmp(rax, (int)Shell);
+        a.jne(background);
+        a.mov(__qword_ptr[_foreground], rbx);
+        a.Here(ref background);
         a.mov(__dword_ptr[rbx + TaskLayout.State], (int)TaskState.Ready);
         a.mov(__dword_ptr[Kernel.Scheduler.NeedsSchedule], 1);
         a.mov(eax, ebp);
@@ -138,11 +151,17 @@ internal sealed class Tasks : KernelPart
 
     private void EmitExit(Assembler a)
     {
+        Label inBackground = a.CreateLabel();
         Label finished = a.CreateLabel();
         Label leave = a.CreateLabel();
         a.Here(Exit);
         LoadCurrentTask(rbx);
         a.mov(__qword_ptr[rbx + TaskLayout.ExitCode], rdi);
+        a.xor(eax, eax);
+        a.cmp(__qword_ptr[_foreground], rbx);
+        a.jne(inBackground);
+        a.mov(__qword_ptr[_foreground], rax);
+        a.Here(ref inBackground);
         a.mov(eax, MemoryMap.ToPhysical(Kernel.Processor.PageMap));
         a.mov(cr3, rax);
         a.mov(rdi, __qword_ptr[rbx + TaskLayout.Cr3]);
@@ -180,7 +199,6 @@ internal sealed class Tasks : KernelPart
     {
         Label notBlocked = a.CreateLabel();
         Label none = a.CreateLabel();
-        ulong shell = Kernel.Scheduler.Tasks + TaskLayout.Bytes;
         a.Here(Kill);
         a.mov(__dword_ptr[rdi + TaskLayout.Killed], 1);
         a.mov(__dword_ptr[Kernel.Scheduler.NeedsSchedule], 1);
@@ -193,11 +211,10 @@ internal sealed class Tasks : KernelPart
         a.ret();
 
         a.Here(KillForeground);
-        a.xor(eax, eax);
-        a.cmp(__dword_ptr[shell + TaskLayout.State], (int)TaskState.WaitingForTask);
-        a.jne(none);
-        a.mov(rdi, __qword_ptr[shell + TaskLayout.WaitingFor]);
-        a.mov(rax, rdi);
+        a.mov(rax, __qword_ptr[_foreground]);
+        a.test(rax, rax);
+        a.jz(none);
+        a.mov(rdi, rax);
         a.call(Kill);
         Kernel.Scheduler.ForEachTask(a, rdi, skip =>
         {
