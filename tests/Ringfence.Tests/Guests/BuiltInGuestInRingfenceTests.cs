@@ -91,7 +91,7 @@ public sealed class BuiltInGuestInRingfenceTests : BuiltInGuestTests
                 Deterministic = true,
                 Boot = new KernelBoot { Kernel = BootFile.FromBytes("built-in guest", BuiltInGuest.CreateImage()) },
             });
-            machine.Serial[0].Write("primes 2000\rdemo\ruptime\rpoweroff\r");
+            machine.Serial[0].Write("spin &\rprimes 5000\rtasks\ruptime\rpoweroff\r");
             machine.Start();
             (await machine.WaitForExitAsync(TimeSpan.FromSeconds(60))).Reason.ShouldBe(MachineExitReason.PowerOff);
             counts[i] = machine.Statistics.Instructions;
@@ -100,6 +100,6 @@ public sealed class BuiltInGuestInRingfenceTests : BuiltInGuestTests
 
         counts[0].ShouldBe(counts[1]);
         outputs[0].ShouldBe(outputs[1]);
-        outputs[0].ShouldContain("303 primes below 2000");
+        outputs[0].ShouldContain("669 primes below 5000");
     }
 }

@@ -69,7 +69,7 @@ public abstract class BuiltInGuestTests
         ("privileged", "#GP general protection, vector 13, error code 0x0", 141),
         ("port", "#GP general protection, vector 13, error code 0x0", 141),
         ("canonical", "#GP general protection, vector 13, error code 0x0", 141),
-        ("interrupt", "#GP general protection, vector 13, error code 0x802", 141),
+        ("interrupt", "#GP general protection, vector 13, error code 0x402", 141),
         ("breakpoint", "#BP breakpoint, vector 3, error code 0x0", 131),
         ("step", "#DB debug exception, vector 1, error code 0x0", 129),
         ("x87", "#MF x87 floating-point error, vector 16, error code 0x0", 144),

@@ -191,10 +191,11 @@ internal sealed class BootCode(KernelCode kernel) : KernelPart(kernel)
         EmitControlRegisters(a);
         EmitModelSpecificRegisters(a);
 
-        a.call(Kernel.Console.Initialize);
+        // The console's interrupt comes last: an edge that meets a masked I/O APIC pin is lost.
         a.call(Kernel.Paging.InitializeFrames);
         a.call(Kernel.Apic.Initialize);
         a.call(Kernel.Clock.Calibrate);
+        a.call(Kernel.Console.Initialize);
         a.jmp(Kernel.Scheduler.Idle);
     }
 

@@ -12,13 +12,13 @@ internal sealed class Clock(KernelCode kernel) : KernelPart(kernel)
     private const int ChannelTwo = 0x42, Command = 0x43, Gate = 0x61;
     private const int GateOn = 1, Speaker = 2, OutputHigh = 0x20;
     private const int PitFrequency = 1_193_182;
-    private const int MeasuredMicroseconds = 10_000;
+    private const int MeasuredMicroseconds = 4000;
     private const int PitCount = (int)((long)PitFrequency * MeasuredMicroseconds / 1_000_000);
 
     /// <summary>Counter 2, low byte then high byte, mode 0: the output rises at the end (8254's data sheet).</summary>
     private const int ChannelTwoOnce = 0xb0;
     private const int Measurements = 3;
-    private const int LeastTicks = 1 << 15;
+    private const int LeastTicks = 1 << 13;
     private const int ApicDivisor = 16;
     private readonly ulong _start = kernel.Zeroed.Reserve(8);
 

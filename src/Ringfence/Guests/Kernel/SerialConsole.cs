@@ -25,6 +25,7 @@ internal sealed class SerialConsole(KernelCode kernel) : KernelPart(kernel)
     private readonly ulong _end = kernel.Zeroed.Reserve(8);
     private readonly ulong _paused = kernel.Zeroed.Reserve(8);
 
+    /// <summary>Turns the receive interrupt on; what has arrived by now raises it.</summary>
     public Routine Initialize { get; } = kernel.Code.Routine("console_initialize");
 
     /// <summary>AL: a byte to print. Changes RDX.</summary>
