@@ -80,6 +80,70 @@ public sealed unsafe class ExceptionTests
         machine.RunToVector().ShouldBe(5);
     }
 
+    [Theory]
+    [InlineData("d9e8", Cr0.Ts)] // fld1
+    [InlineData("9b", Cr0.Ts | Cr0.Mp)] // fwait
+    [InlineData("0f58c1", Cr0.Ts)] // addps
+    [InlineData("d9e8", Cr0.Em)]
+    public void Floating_point_with_TS_or_EM_is_device_not_available(string code, ulong bits)
+    {
+        using var machine = new TestMachine();
+        machine.EnterProtected();
+        machine.State->Cr4 = Cr4.Osfxsr;
+        machine.State->Cr0 |= bits;
+        machine.Processor.RefreshMode();
+        machine.Emit(Convert.FromHexString(code));
+        machine.RunToVector().ShouldBe(7);
+        machine.Read32(machine.State->Gpr[4]).ShouldBe(TestMachine.Code);
+    }
+
+    [Fact]
+    public void An_unmasked_x87_error_is_vector_16_at_the_next_waiting_instruction()
+    {
+        using var machine = new TestMachine();
+        machine.EnterProtected();
+        machine.Write16(TestMachine.Data, 0x37b);
+        machine.Assemble(32, a => { a.fldcw(__word_ptr[TestMachine.Data]); a.fld1(); a.fldz(); a.fdivp(st1, st0); a.wait(); });
+        machine.RunToVector().ShouldBe(16);
+    }
+
+    [Fact]
+    public void An_unmasked_SSE_error_is_vector_19_with_OSXMMEXCPT_and_UD_without()
+    {
+        using var machine = new TestMachine();
+        machine.EnterProtected();
+        machine.State->Cr4 = Cr4.Osfxsr | Cr4.Osxmmexcpt;
+        machine.State->Mxcsr = 0x1d80;
+        machine.Write32(TestMachine.Data, 0x3f80_0000);
+        machine.Processor.RefreshMode();
+        machine.Assemble(32, a => { a.xorps(xmm1, xmm1); a.movss(xmm0, __dword_ptr[TestMachine.Data]); a.divss(xmm0, xmm1); });
+        machine.RunToVector().ShouldBe(19);
+
+        machine.EnterProtected();
+        machine.State->Activity = ActivityState.Active;
+        machine.State->Cr4 = Cr4.Osfxsr;
+        machine.Processor.RefreshMode();
+        machine.RunToVector().ShouldBe(6);
+    }
+
+    [Fact]
+    public void Stack_accesses_outside_the_segment_or_not_canonical_are_SS()
+    {
+        using var machine = new TestMachine();
+        machine.EnterProtected();
+        machine.EnterUser();
+        machine.Load(SegmentIndex.Ss, TestMachine.Data3, 0, 0xffff, 0x40f3);
+        machine.State->Gpr[4] = 0x2_0000;
+        machine.Assemble(32, a => a.push(eax));
+        machine.RunToFault().ShouldBe((ExceptionVector.StackFault, 0U));
+
+        using var wide = new TestMachine();
+        wide.EnterLong();
+        wide.EnterUser();
+        wide.Assemble(64, a => { a.mov(rbp, 0x8000_0000_0000UL); a.mov(eax, __[rbp]); });
+        wide.RunToFault().ShouldBe((ExceptionVector.StackFault, 0U));
+    }
+
     [Fact]
     public void A_misaligned_access_at_cpl_3_with_AM_and_AC_is_an_alignment_check()
     {
