@@ -1,1 +1,3 @@
-return 0;
+using Ringfence.Cli.Commands;
+
+return CommandLine.Run(args);

@@ -11,8 +11,11 @@ public sealed record BootRequest
     /// </summary>
     public IReadOnlyList<BootFile> InitialRamDisks { get; init; } = [];
 
-    /// <summary>The kernel's command line.</summary>
-    public string CommandLine { get; init; } = "";
+    /// <summary>What Linux gets for a command line if none is given: its console on the first serial port.</summary>
+    public const string DefaultLinuxCommandLine = "console=ttyS0";
+
+    /// <summary>The kernel's command line. Null: <see cref="DefaultLinuxCommandLine"/> for Linux, nothing for Multiboot.</summary>
+    public string? CommandLine { get; init; }
 
     /// <summary>Starts a 64-bit Linux kernel through its 32-bit entry, too.</summary>
     public bool Use32BitEntry { get; init; }

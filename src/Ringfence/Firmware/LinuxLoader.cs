@@ -33,7 +33,7 @@ internal static unsafe class LinuxLoader
     public static void Load(BootTarget target, LinuxImage image, BootRequest request)
     {
         PhysicalMemory memory = target.Memory;
-        byte[] commandLine = EncodeCommandLine(image, request.CommandLine);
+        byte[] commandLine = EncodeCommandLine(image, request.CommandLine ?? BootRequest.DefaultLinuxCommandLine);
         ulong load = PlaceKernel(memory, image, out ulong kernelEnd);
         (ulong ramDisk, ulong ramDiskBytes) = LoadRamDisks(memory, image, request.InitialRamDisks, kernelEnd);
 

@@ -61,7 +61,7 @@ internal static unsafe class MultibootLoader
             modules.Add((start, end, Line(file.Name, file.Arguments)));
         }
 
-        ulong place = WriteInformation(memory, image, Line(image.Name, request.CommandLine), modules);
+        ulong place = WriteInformation(memory, image, Line(image.Name, request.CommandLine ?? ""), modules);
         foreach (Processor processor in target.Processors) BootState.SetMemoryTypes(processor);
         Processor boot = target.BootProcessor;
         BootState.EnterProtectedMode(boot, place, image.Entry);

@@ -11,8 +11,8 @@ public sealed record KernelBoot : BootSource
     /// <summary>Linux: initial RAM disks, concatenated. Multiboot: the modules.</summary>
     public IReadOnlyList<BootFile> InitialRamDisks { get; init; } = [];
 
-    /// <summary>The kernel's command line.</summary>
-    public string CommandLine { get; init; } = "";
+    /// <summary>The kernel's command line. Null: <see cref="BootRequest.DefaultLinuxCommandLine"/> for Linux, nothing for Multiboot.</summary>
+    public string? CommandLine { get; init; }
 
     /// <summary>Starts a 64-bit Linux kernel through its 32-bit entry, too.</summary>
     public bool Use32BitEntry { get; init; }

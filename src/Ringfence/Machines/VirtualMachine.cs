@@ -367,7 +367,7 @@ public sealed class VirtualMachine : IDisposable, IAsyncDisposable
         IEnumerable<Processor> processors = request.Reason == MachineExitReason.TripleFault ? [_pc.Processors[request.Processor]] : _pc.Processors;
         foreach (Processor processor in processors)
         {
-            text.AppendLine().Append($"Processor {processor.Index} at ").AppendLine(Disassembly.CurrentInstruction(processor));
+            text.AppendLine().Append($"Processor {processor.Index} at ").AppendLine(Disassembly.LastInstruction(processor));
             text.Append(new ProcessorRegisters(processor));
         }
 

@@ -1,0 +1,66 @@
+using Ringfence.Machines;
+
+namespace Ringfence.Cli.Commands;
+
+/// <summary>Where a serial port or the debug console is connected to.</summary>
+internal enum ConnectionKind
+{
+    /// <summary>Standard input and output.</summary>
+    Stdio,
+
+    /// <summary>A file that takes the output.</summary>
+    File,
+
+    /// <summary>Nothing.</summary>
+    Null,
+}
+
+/// <summary>Where a serial port or the debug console is connected to.</summary>
+/// <param name="Kind">What to.</param>
+/// <param name="Path">Path of the file.</param>
+internal sealed record Connection(ConnectionKind Kind, string Path = "");
+
+/// <summary>How counters are printed at the end.</summary>
+internal enum StatisticsFormat
+{
+    /// <summary>For people, on standard error.</summary>
+    Text,
+
+    /// <summary>One JSON object, on standard output or in a file.</summary>
+    Json,
+}
+
+/// <summary>Which counters are printed where at the end.</summary>
+/// <param name="Format">How.</param>
+/// <param name="Path">File for them; empty for the standard streams.</param>
+internal sealed record StatisticsRequest(StatisticsFormat Format, string Path = "");
+
+/// <summary>What <c>ringfence run</c> was asked for, checked as far as that goes without looking at files.</summary>
+internal sealed record RunOptions
+{
+    public required EngineKind Engine { get; init; }
+
+    public string? Kernel { get; init; }
+
+    public required IReadOnlyList<string> InitialRamDisks { get; init; }
+
+    public string? RootFolder { get; init; }
+
+    public string? CommandLine { get; init; }
+
+    public string? Firmware { get; init; }
+
+    public required ulong MemoryBytes { get; init; }
+
+    public required int Processors { get; init; }
+
+    public required IReadOnlyList<Connection> SerialPorts { get; init; }
+
+    public required Connection DebugConsole { get; init; }
+
+    public required bool Deterministic { get; init; }
+
+    public TimeSpan? Timeout { get; init; }
+
+    public StatisticsRequest? Statistics { get; init; }
+}

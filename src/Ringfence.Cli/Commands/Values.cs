@@ -1,0 +1,83 @@
+using System.Globalization;
+using Ringfence.Machines;
+
+namespace Ringfence.Cli.Commands;
+
+/// <summary>The values of options as text, and what they mean.</summary>
+internal static class Values
+{
+    private static readonly (string Suffix, int Shift)[] Units =
+    [
+        ("KiB", 10), ("MiB", 20), ("GiB", 30), ("KB", 10), ("MB", 20), ("GB", 30), ("K", 10), ("M", 20), ("G", 30), ("B", 0),
+    ];
+
+    /// <summary>A memory size: bytes, or with a binary unit such as <c>512M</c> or <c>1GiB</c>.</summary>
+    public static ulong MemorySize(string text)
+    {
+        string number = text.Trim();
+        int shift = 0;
+        foreach ((string suffix, int suffixShift) in Units)
+        {
+            if (!number.EndsWith(suffix, StringComparison.OrdinalIgnoreCase)) continue;
+            number = number[..^suffix.Length].TrimEnd();
+            shift = suffixShift;
+            break;
+        }
+
+        if (!ulong.TryParse(number, NumberStyles.None, CultureInfo.InvariantCulture, out ulong count) || count > ulong.MaxValue >> shift)
+            throw new UserErrorException($"--memory: '{text}' is not a memory size (such as 512M, 1G or a number of bytes)");
+        ulong bytes = count << shift;
+        if (bytes is < MachineOptions.MinMemoryBytes or > MachineOptions.MaxMemoryBytes)
+            throw new UserErrorException($"--memory: '{text}' is out of range (1M to {MachineOptions.MaxMemoryBytes >> 30}G)");
+        return (bytes & 0xfff) == 0 ? bytes : throw new UserErrorException($"--memory: '{text}' is not a multiple of 4 KiB");
+    }
+
+    /// <summary>A number of processors.</summary>
+    public static int ProcessorCount(string text) =>
+        int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int count) && count is >= 1 and <= MachineOptions.MaxProcessors
+            ? count
+            : throw new UserErrorException($"--cpus: '{text}' is not a number of processors (1 to {MachineOptions.MaxProcessors})");
+
+    /// <summary>An engine.</summary>
+    public static EngineKind Engine(string text) => text switch
+    {
+        "auto" => EngineKind.Auto,
+        "interpreter" => EngineKind.Interpreter,
+        _ => throw new UserErrorException($"--engine: there is no engine '{text}' (interpreter or auto)"),
+    };
+
+    /// <summary>Seconds to run at most.</summary>
+    public static TimeSpan Timeout(string text)
+    {
+        const double MostSeconds = 1e9;
+        return double.TryParse(text, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double seconds) && seconds is > 0 and <= MostSeconds
+            ? TimeSpan.FromSeconds(seconds)
+            : throw new UserErrorException($"--timeout: '{text}' is not a number of seconds above 0");
+    }
+
+    /// <summary>Where output goes: <c>stdio</c>, <c>file:PATH</c> or <c>null</c>.</summary>
+    public static Connection Connection(string option, string text) => text switch
+    {
+        "stdio" => new Connection(ConnectionKind.Stdio),
+        "null" => new Connection(ConnectionKind.Null),
+        _ when text.StartsWith("file:", StringComparison.Ordinal) && text.Length > 5 => new Connection(ConnectionKind.File, text[5..]),
+        _ => throw new UserErrorException($"{option}: '{text}' is not stdio, file:PATH or null"),
+    };
+
+    /// <summary>Which counters: <c>text</c>, <c>json</c>, each with <c>:PATH</c>.</summary>
+    public static StatisticsRequest Statistics(string text)
+    {
+        int colon = text.IndexOf(':', StringComparison.Ordinal);
+        string name = colon < 0 ? text : text[..colon];
+        string path = colon < 0 ? "" : text[(colon + 1)..];
+        StatisticsFormat? format = name switch
+        {
+            "text" => StatisticsFormat.Text,
+            "json" => StatisticsFormat.Json,
+            _ => null,
+        };
+        return format is { } known && (colon < 0 || path.Length > 0)
+            ? new StatisticsRequest(known, path)
+            : throw new UserErrorException($"--stats: '{text}' is not text, text:PATH, json or json:PATH");
+    }
+}

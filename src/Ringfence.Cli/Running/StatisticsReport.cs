@@ -1,0 +1,114 @@
+using System.Globalization;
+using System.Text;
+using System.Text.Json;
+using Ringfence.Cli.Commands;
+using Ringfence.Cli.Host;
+using Ringfence.Machines;
+using Spectre.Console;
+
+namespace Ringfence.Cli.Running;
+
+/// <summary>The counters of a run, for people and for programs.</summary>
+/// <param name="Statistics">The machine's counters.</param>
+/// <param name="ExitReason">Why the run has ended, in snake case.</param>
+/// <param name="ExitCode">What the command exits with.</param>
+/// <param name="StartTime">From the process's start to the machine's.</param>
+/// <param name="OwnBytes">What the monitor itself holds in the host's memory.</param>
+internal sealed record StatisticsReport(MachineStatistics Statistics, string ExitReason, int ExitCode, TimeSpan StartTime, long OwnBytes)
+{
+    private const int TextWidth = 100;
+
+    /// <summary>One JSON object in one line. Durations in seconds, sizes in bytes.</summary>
+    public byte[] ToJson()
+    {
+        using MemoryStream bytes = new();
+        using (Utf8JsonWriter json = new(bytes))
+        {
+            json.WriteStartObject();
+            json.WriteString("engine", Statistics.Engine);
+            json.WriteNumber("wall_seconds", Seconds(Statistics.WallTime));
+            json.WriteNumber("guest_seconds", Seconds(Statistics.GuestTime));
+            json.WriteNumber("start_seconds", Seconds(StartTime));
+            json.WriteNumber("guest_instructions", Statistics.Instructions);
+            json.WriteNumber("mips", Math.Round(Statistics.Mips, 3));
+            json.WriteString("exit_reason", ExitReason);
+            json.WriteNumber("exit_code", ExitCode);
+            WriteMap(json, "unimplemented", Statistics.Unimplemented.Select(e => (e.Key, e.Value)));
+            WriteMap(json, "exceptions", Vectors(Statistics.Exceptions));
+            WriteMap(json, "interrupts", Vectors(Statistics.Interrupts));
+            WriteMap(json, "exits", Statistics.Exits.Select(e => (JsonNamingPolicy.SnakeCaseLower.ConvertName(e.Key.ToString()), e.Value)));
+            json.WriteNumber("page_walks", Statistics.PageWalks);
+            json.WriteNumber("resets", Statistics.Resets);
+            json.WriteNumber("unclaimed_port_bytes", Statistics.UnclaimedPortAccesses);
+            json.WriteNumber("ram_touched_bytes", Statistics.TouchedMemoryBytes);
+            json.WriteNumber("monitor_bytes", OwnBytes);
+            json.WriteEndObject();
+        }
+
+        bytes.WriteByte((byte)'\n');
+        return bytes.ToArray();
+    }
+
+    /// <summary>A table.</summary>
+    /// <param name="onTerminal">Whether it may be coloured.</param>
+    public string ToText(bool onTerminal)
+    {
+        using StringWriter text = new(CultureInfo.InvariantCulture) { NewLine = "\n" };
+        IAnsiConsole console = AnsiConsole.Create(new AnsiConsoleSettings
+        {
+            Ansi = onTerminal ? AnsiSupport.Detect : AnsiSupport.No,
+            ColorSystem = onTerminal ? ColorSystemSupport.Detect : ColorSystemSupport.NoColors,
+            Out = new AnsiConsoleOutput(text),
+            Interactive = InteractionSupport.No,
+        });
+        console.Profile.Width = TextWidth;
+        Table table = new Table().Border(TableBorder.Simple).HideHeaders().AddColumn("what").AddColumn(new TableColumn("value").RightAligned());
+        void Row(string name, FormattableString value) => table.AddRow(Markup.Escape(name), Markup.Escape(FormattableString.Invariant(value)));
+        Row("engine", $"{Statistics.Engine}");
+        Row("end", $"{ExitReason}");
+        Row("wall time", $"{Seconds(Statistics.WallTime):N3} s");
+        Row("guest time", $"{Seconds(Statistics.GuestTime):N3} s");
+        Row("start of the monitor", $"{Seconds(StartTime):N3} s");
+        Row("guest instructions", $"{Statistics.Instructions:N0}");
+        Row("million instructions a second", $"{Statistics.Mips:N1}");
+        Row("guest RAM touched", $"{Statistics.TouchedMemoryBytes / 1048576.0:N1} MiB");
+        Row("the monitor's own memory", $"{OwnBytes / 1048576.0:N1} MiB");
+        foreach ((Execution.ExitReason reason, long count) in Statistics.Exits) Row($"exits: {reason}", $"{count:N0}");
+        foreach ((int vector, long count) in Statistics.Exceptions) Row($"exception {vector}", $"{count:N0}");
+        foreach ((int vector, long count) in Statistics.Interrupts) Row($"interrupt {vector}", $"{count:N0}");
+        foreach ((string instruction, long count) in Statistics.Unimplemented) Row($"not implemented: {instruction}", $"{count:N0}");
+        console.Write(table);
+        return text.ToString();
+    }
+
+    /// <summary>Prints what was asked for.</summary>
+    /// <param name="request">Which format, where to.</param>
+    /// <param name="atLineStart">Whether what was written to standard output last ended a line.</param>
+    public void Print(StatisticsRequest request, bool atLineStart)
+    {
+        switch (request)
+        {
+            case { Format: StatisticsFormat.Json, Path: "" }:
+                StandardStream.Write(StandardStream.Output, atLineStart ? ToJson() : [(byte)'\n', .. ToJson()]);
+                break;
+            case { Path: "" }:
+                Messages.Write(ToText(Terminal.IsErrorTerminal));
+                break;
+            default:
+                using (OutputFile file = new("--stats", request.Path)) file.Write(request.Format == StatisticsFormat.Json ? ToJson() : Encoding.UTF8.GetBytes(ToText(onTerminal: false)));
+                break;
+        }
+    }
+
+    private static double Seconds(TimeSpan time) => Math.Round(time.TotalSeconds, 6);
+
+    private static IEnumerable<(string Name, long Count)> Vectors(IReadOnlyDictionary<int, long> counts) =>
+        counts.Select(e => (e.Key.ToString(CultureInfo.InvariantCulture), e.Value));
+
+    private static void WriteMap(Utf8JsonWriter json, string name, IEnumerable<(string Name, long Count)> entries)
+    {
+        json.WriteStartObject(name);
+        foreach ((string key, long count) in entries) json.WriteNumber(key, count);
+        json.WriteEndObject();
+    }
+}
