@@ -145,12 +145,18 @@ internal static unsafe class OperationDecoder
         if (index != Iced.Intel.Register.None && index != Iced.Intel.Register.AL) op->Index = RegisterField(index);
         op->Scale = (byte)System.Numerics.BitOperations.TrailingZeroCount(instruction.MemoryIndexScale);
         op->Segment = SegmentField(instruction.MemorySegment, isLong);
+        if (op->Segment is not ((byte)SegmentIndex.Flat or (byte)SegmentIndex.FlatStack)) return;
+
+        // Overrides other than FS and GS are ignored (Intel SDM 1 3.3.7.1): whether a fault is #SS depends on the base alone.
+        bool stack = baseRegister is Iced.Intel.Register.RSP or Iced.Intel.Register.RBP or Iced.Intel.Register.ESP or Iced.Intel.Register.EBP;
+        op->Segment = (byte)(stack ? SegmentIndex.FlatStack : SegmentIndex.Flat);
     }
 
     private static void SetString(in Instruction instruction, Operation* op, bool isLong, ulong mask)
     {
         op->AddressMask = mask;
         op->Segment = SegmentField(instruction.MemorySegment, isLong);
+        if (op->Segment == (byte)SegmentIndex.FlatStack) op->Segment = (byte)SegmentIndex.Flat;
     }
 
     private static byte SegmentField(Iced.Intel.Register segment, bool isLong)

@@ -1,0 +1,93 @@
+using Iced.Intel;
+
+namespace Ringfence.Tests.Differential;
+
+/// <summary>
+/// Which addresses an instruction reaches from a state, by Iced's knowledge of its memory operands, explicit and implied;
+/// refuses what lies outside the test's windows and the pages that fault.
+/// </summary>
+internal sealed unsafe class SafetyCheck(ulong mapBase, int bitness)
+{
+    private const long PageBytes = 0x1000;
+
+    private static readonly (long Start, long End)[] Allowed =
+    [
+        (TestMap.Data - PageBytes, TestMap.Data),
+        (TestMap.DataWindow, TestMap.DataWindow + TestMap.DataWindowBytes),
+        (TestMap.EdgeWindow, TestMap.Edge + (3 * PageBytes)),
+        (TestMap.ReadOnly - PageBytes, TestMap.ReadOnly + (2 * PageBytes)),
+        (TestMap.Stack - PageBytes, TestMap.Stack),
+        (TestMap.StackWindow, TestMap.StackWindow + TestMap.StackWindowBytes),
+    ];
+
+    private readonly InstructionInfoFactory _info = new();
+
+    /// <summary>The value of a general register, or of a part of one.</summary>
+    public static ulong RegisterValue(in CpuImage image, Register register)
+    {
+        if (register == Register.None) return 0;
+        if (register is >= Register.AH and <= Register.BH) return (byte)(image.Gpr[register - Register.AH] >> 8);
+        if (!register.IsGPR()) return 0;
+        ulong value = image.Gpr[register.GetFullRegister() - Register.RAX];
+        return register.GetSize() switch
+        {
+            1 => (byte)value,
+            2 => (ushort)value,
+            4 => (uint)value,
+            _ => value,
+        };
+    }
+
+    /// <summary>Is every access inside the test's memory?</summary>
+    public bool IsSafe(in Instruction instruction, in CpuImage image)
+    {
+        if (instruction.Mnemonic is Mnemonic.Lea or Mnemonic.Nop) return true;
+        foreach (UsedMemory memory in _info.GetInfo(instruction).GetUsedMemory())
+        {
+            ulong address = AddressOf(memory, image);
+            int size = Math.Max(1, memory.MemorySize.GetSize());
+            if (!IsAllowed(address, size)) return false;
+        }
+
+        return true;
+    }
+
+    /// <summary>Where the explicit memory operand lies in <see cref="CpuImage.Memory"/>. False: nowhere.</summary>
+    public bool TryGetMemoryPlace(in Instruction instruction, in CpuImage image, out int place)
+    {
+        place = -1;
+        foreach (UsedMemory memory in _info.GetInfo(instruction).GetUsedMemory())
+        {
+            if (memory.Base != instruction.MemoryBase || memory.Index != instruction.MemoryIndex) continue;
+            if (!instruction.IsIPRelativeMemoryOperand && memory.Displacement != instruction.MemoryDisplacement64 && bitness == 64) continue;
+            place = TestMap.ImageOffset((long)(AddressOf(memory, image) - mapBase));
+            return place >= 0;
+        }
+
+        return false;
+    }
+
+    private static ulong AddressOf(in UsedMemory memory, in CpuImage image)
+    {
+        Register @base = memory.Base is Register.RIP or Register.EIP ? Register.None : memory.Base;
+        ulong address = RegisterValue(image, @base) + (RegisterValue(image, memory.Index) * (ulong)memory.Scale) + memory.Displacement;
+        return memory.AddressSize switch
+        {
+            CodeSize.Code16 => (ushort)address,
+            CodeSize.Code32 => (uint)address,
+            _ => address,
+        };
+    }
+
+    private bool IsAllowed(ulong address, int size)
+    {
+        if (bitness == 32) address = (uint)address;
+        long canonical = (long)(address << 16) >> 16;
+        long last = (long)((address + (ulong)size - 1) << 16) >> 16;
+        if (bitness == 64 && (ulong)canonical != address && (ulong)last != address + (ulong)size - 1) return true;
+        long offset = (long)(address - mapBase);
+        foreach ((long start, long end) in Allowed)
+            if (offset >= start && offset + size <= end) return true;
+        return false;
+    }
+}
