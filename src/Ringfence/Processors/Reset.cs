@@ -40,6 +40,7 @@ internal static unsafe class Reset
         SetSegment(s, SegmentIndex.Tr, 0, 0, 0xffff, SegmentAttributes.Present | 11);
         s->Cpl = 0;
         s->InterruptShadow = 0;
+        s->NmiBlocked = 0;
         s->FaultPending = 0;
         s->DebugHits = 0;
         s->Activity = processor.Index == 0 ? ActivityState.Active : ActivityState.WaitForSipi;

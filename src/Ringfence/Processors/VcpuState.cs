@@ -55,6 +55,9 @@ public unsafe struct VcpuState
     /// <summary>1 while interrupts are inhibited for one instruction (STI, MOV SS; Intel SDM 3A 6.8.3).</summary>
     public byte InterruptShadow;
 
+    /// <summary>1 from the delivery of an NMI to the next IRET: further NMIs wait (Intel SDM 3A 6.7.1).</summary>
+    public byte NmiBlocked;
+
     /// <summary>Activity state (Intel SDM 3C 24.4.2).</summary>
     public ActivityState Activity;
 

@@ -338,6 +338,43 @@ public sealed unsafe class ExceptionTests
     }
 
     [Fact]
+    public void An_NMI_ignores_IF_and_blocks_the_next_one_until_iret()
+    {
+        using var machine = new TestMachine();
+        machine.EnterProtected();
+        machine.Emit(0xf4);
+        machine.Processor.Post(ProcessorEvents.Nmi);
+        machine.RunToVector().ShouldBe(2);
+        machine.Processor.Post(ProcessorEvents.Nmi);
+        ulong stack = machine.State->Gpr[4];
+        machine.RunToHalt().ShouldBe(ExitReason.Halt);
+        machine.State->Gpr[4].ShouldBe(stack, "the second NMI waits");
+        machine.Memory.Write(new Ringfence.Memory.GuestPhysical(TestMachine.Handler(2)), [0x41, 0xcf]);
+        machine.State->Rip = TestMachine.Handler(2);
+        machine.State->Activity = ActivityState.Active;
+        machine.State->Gpr[1] = 0;
+        machine.RunToHalt().ShouldBe(ExitReason.Halt);
+        machine.State->Gpr[1].ShouldBe(2UL, "one IRET lets the waiting NMI in");
+        machine.Processor.Statistics.Exceptions[2].ShouldBe(2);
+    }
+
+    [Fact]
+    public void An_IO_breakpoint_traps_after_the_port_access()
+    {
+        using var machine = new TestMachine();
+        machine.EnterProtected();
+        machine.State->Cr4 = Cr4.De;
+        machine.State->DebugAddress[1] = 0x80;
+        machine.State->Dr7 = 0x400 | (3 << 2) | (2UL << 20);
+        machine.Processor.RefreshMode();
+        machine.Emit(0xe6, 0x81, 0xe6, 0x80, 0x90);
+        machine.RunToVector().ShouldBe(1);
+        machine.Bus.Writes.Count.ShouldBe(2);
+        (machine.State->Dr6 & 15).ShouldBe(2UL);
+        machine.Read32(machine.State->Gpr[4]).ShouldBe(TestMachine.Code + 4);
+    }
+
+    [Fact]
     public void In_long_mode_the_frame_always_has_SS_and_RSP_on_a_stack_aligned_to_16()
     {
         using var machine = new TestMachine();

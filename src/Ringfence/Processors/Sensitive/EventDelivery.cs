@@ -46,9 +46,10 @@ internal static unsafe class EventDelivery
         DeliverAsynchronous(processor, vector & 0xff);
     }
 
-    /// <summary>Delivers an NMI.</summary>
+    /// <summary>Delivers an NMI and blocks further ones until IRET. Callers see to <see cref="VcpuState.NmiBlocked"/>.</summary>
     public static void DeliverNmi(Processor processor)
     {
+        processor.State->NmiBlocked = 1;
         Count(processor, (int)ExceptionVector.NonMaskableInterrupt);
         DeliverAsynchronous(processor, (int)ExceptionVector.NonMaskableInterrupt);
     }

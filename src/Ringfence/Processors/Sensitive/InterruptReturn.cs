@@ -9,10 +9,14 @@ internal static unsafe class InterruptReturn
     private const ulong AlwaysChanged = RflagsBits.Status | RflagsBits.Tf | RflagsBits.Df | RflagsBits.Nt;
     private const ulong WideOnly = RflagsBits.Rf | RflagsBits.Ac | RflagsBits.Id;
 
-    /// <summary>Executes IRET with an operand size of <paramref name="size"/> bytes. False: a fault was raised and nothing has changed.</summary>
+    /// <summary>
+    /// Executes IRET with an operand size of <paramref name="size"/> bytes. It unblocks NMIs, even if it faults (Intel SDM 3A 6.7.1).
+    /// False: a fault was raised and nothing else has changed.
+    /// </summary>
     public static bool TryReturn(Processor processor, int size, ulong nextRip)
     {
         VcpuState* s = processor.State;
+        s->NmiBlocked = 0;
         switch (s->Mode)
         {
             case ProcessorMode.Real:

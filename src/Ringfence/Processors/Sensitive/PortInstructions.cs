@@ -60,6 +60,7 @@ internal static unsafe class PortInstructions
         where T : unmanaged, IBinaryInteger<T>, IUnsignedNumber<T>
     {
         if (!TaskState.TryCheckPorts(processor, port, sizeof(T))) return Flow.Fault(s, op);
+        CheckBreakpoints(s, port, sizeof(T));
         T value = T.CreateTruncating(processor.Bus.ReadPort(port, sizeof(T)));
         Register.Write(s, 0, value);
         return Flow.Leave(s, op);
@@ -69,6 +70,7 @@ internal static unsafe class PortInstructions
         where T : unmanaged, IBinaryInteger<T>, IUnsignedNumber<T>
     {
         if (!TaskState.TryCheckPorts(processor, port, sizeof(T))) return Flow.Fault(s, op);
+        CheckBreakpoints(s, port, sizeof(T));
         processor.Bus.WritePort(port, sizeof(T), uint.CreateTruncating(Register.Read<T>(s, 0)));
         return Flow.Leave(s, op);
     }
@@ -128,6 +130,7 @@ internal static unsafe class PortInstructions
         if (!TaskState.TryCheckPorts(processor, port, sizeof(T))) return false;
         if (!processor.Mmu.TryGetLinear(segment, offset, sizeof(T), write: true, out ulong linear)) return false;
         if (!processor.Mmu.TryProbeWrite(linear, sizeof(T), Privilege.Current)) return false;
+        CheckBreakpoints(s, port, sizeof(T));
         T value = T.CreateTruncating(processor.Bus.ReadPort(port, sizeof(T)));
         if (!Operand<TAddressing>.TryWriteAt(processor, s, segment, offset, value)) return false;
         Advance(s, op, pointer, Step<T>(s));
@@ -141,9 +144,24 @@ internal static unsafe class PortInstructions
         ushort port = (ushort)s->Gpr[2];
         if (!TaskState.TryCheckPorts(processor, port, sizeof(T))) return false;
         if (!Operand<TAddressing>.TryReadAt(processor, s, op->Segment, s->Gpr[pointer] & op->AddressMask, out T value)) return false;
+        CheckBreakpoints(s, port, sizeof(T));
         processor.Bus.WritePort(port, sizeof(T), uint.CreateTruncating(value));
         Advance(s, op, pointer, Step<T>(s));
         return true;
+    }
+
+    /// <summary>I/O breakpoints (CR4.DE, R/W = 10b): #DB follows the instruction (Intel SDM 3B 18.2.4).</summary>
+    private static void CheckBreakpoints(VcpuState* s, ushort port, int size)
+    {
+        if ((s->Dr7 & 0xff) == 0 || !s->HasCr4(Cr4.De)) return;
+        for (int i = 0; i < 4; i++)
+        {
+            uint control = (uint)(s->Dr7 >> (16 + (i * 4))) & 15;
+            if ((s->Dr7 & (3UL << (i * 2))) == 0 || (control & 3) != 2) continue;
+            uint length = (control >> 2) + 1;
+            ulong start = s->DebugAddress[i] & ~(ulong)(length - 1);
+            if (port < start + length && start < (ulong)port + (ulong)size) s->DebugHits |= 1u << i;
+        }
     }
 
     private static bool IsRepeated(Operation* op) => (op->Flags & (OperationFlags.Repeat | OperationFlags.RepeatNotEqual)) != 0;
