@@ -39,7 +39,7 @@ internal enum SystemCallNumber
     /// <summary>Returns how often the timer took the processor from this task.</summary>
     Preemptions,
 
-    /// <summary>Ends the task with number RDI.</summary>
+    /// <summary>Ends the task with number RDI; not the shell.</summary>
     Kill,
 
     /// <summary>RDI 0: power off. 1: reset. 2: writes RSI to the debug exit port. 3: overflows the kernel's stack.</summary>

@@ -155,7 +155,32 @@ public abstract class BuiltInGuestTests
         await guest.RunAsync("sleep 0.02");
         (await guest.RunAsync("tasks")).ShouldNotContain("spin");
         (await guest.RunAsync("mem")).ShouldBe(before);
-        (await guest.RunAsync("kill 2")).ShouldBe("There is no such task.\n");
+        (await guest.RunAsync("kill 2")).ShouldBe("There is no such task to end.\n");
+    }
+
+    [SkippableFact]
+    public async Task More_tasks_than_there_is_room_for_are_refused()
+    {
+        await using GuestSession guest = await StartAsync();
+        string before = await guest.RunAsync("mem");
+        for (int i = 2; i < 16; i++)
+        {
+            await guest.TypeAsync("sleep 1000 &\r");
+            await guest.WaitForAsync($"Task {i} started\n");
+        }
+
+        await guest.WaitForAsync(BuiltInGuest.Prompt);
+        (await guest.RunAsync("sleep 1")).ShouldStartWith("The program cannot be started");
+        for (int i = 2; i < 16; i++) await guest.RunAsync($"kill {i}");
+        await guest.RunAsync("sleep 0.02");
+        (await guest.RunAsync("mem")).ShouldBe(before);
+    }
+
+    [SkippableFact]
+    public async Task The_kernel_refuses_bad_pointers()
+    {
+        await using GuestSession guest = await StartAsync();
+        (await guest.RunAsync("pointers")).ShouldBe("8 of 8 bad pointers refused\n");
     }
 
     [SkippableFact]

@@ -11,6 +11,7 @@ internal sealed class SystemCalls(KernelCode kernel) : KernelPart(kernel)
 {
     public const int KilledExitCode = 130;
     private const int SystemCallVector = 0x100;
+    private const int ShellTask = 1;
     private const int WriteChunk = 128;
     private const int MostMilliseconds = int.MaxValue;
     private static readonly int Count = Enum.GetValues<SystemCallNumber>().Length;
@@ -301,6 +302,8 @@ internal sealed class SystemCalls(KernelCode kernel) : KernelPart(kernel)
     private void EmitKill(Assembler a)
     {
         Label fail = a.CreateLabel();
+        a.cmp(rdi, ShellTask);
+        a.je(fail);
         EmitFindTask(a, rcx, fail);
         a.mov(rdi, rcx);
         a.call(Kernel.Tasks.Kill);

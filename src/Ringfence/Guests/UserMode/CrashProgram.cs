@@ -71,7 +71,7 @@ internal sealed class CrashProgram : UserPart
         }
 
         a.Here(ref unknown);
-        Print("Nothing happened.\n");
+        Print("Nothing happened: there is no such kind, or the processor does not check it.\n");
         Exit(ExitCodeForNothing);
     }
 

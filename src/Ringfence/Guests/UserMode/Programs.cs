@@ -13,7 +13,7 @@ internal sealed class Programs : UserPart
     public Programs(UserCode user)
         : base(user)
     {
-        _programs = [("primes", EmitPrimes), ("pi", EmitPi), ("sleep", EmitSleep), ("spin", EmitSpin), ("calls", EmitCalls)];
+        _programs = [("primes", EmitPrimes), ("pi", EmitPi), ("sleep", EmitSleep), ("spin", EmitSpin), ("calls", EmitCalls), ("pointers", EmitPointers)];
         All = [.. _programs.Select(program => (program.Name, user.Code.Routine("program_" + program.Name)))];
     }
 
@@ -255,5 +255,30 @@ internal sealed class Programs : UserPart
         Print(" ns each\n");
         a.Here(ref none);
         a.nop();
+    }
+
+    /// <summary>The kernel must refuse what is not the user's, not there, or not writable, and survive it.</summary>
+    private void EmitPointers(Assembler a)
+    {
+        (SystemCallNumber Call, ulong Pointer)[] bad =
+        [
+            (SystemCallNumber.Write, 0), (SystemCallNumber.Write, MemoryMap.KernelBase + MemoryMap.DataPhysical),
+            (SystemCallNumber.Write, MemoryMap.UserLimit), (SystemCallNumber.Write, ulong.MaxValue),
+            (SystemCallNumber.Write, 1UL << 63), (SystemCallNumber.Information, 0), (SystemCallNumber.Information, MemoryMap.UserText),
+            (SystemCallNumber.Information, MemoryMap.KernelBase + MemoryMap.DataPhysical),
+        ];
+        a.xor(ebx, ebx);
+        foreach ((SystemCallNumber call, ulong pointer) in bad)
+        {
+            a.mov(rdi, pointer);
+            a.mov(esi, 1);
+            SystemCall(call);
+            a.shr(rax, 63);
+            a.add(ebx, eax);
+        }
+
+        a.mov(eax, ebx);
+        PrintNumber();
+        Print($" of {bad.Length} bad pointers refused\n");
     }
 }

@@ -16,6 +16,7 @@ internal sealed class ShellCommands : UserPart
         demo             two programs share the processor, preempted by the timer
         spin             runs for ever; end it with Ctrl-C
         calls N          makes N system calls and tells what one costs
+        pointers         gives the kernel bad pointers; it refuses them
         crash [KIND]     does what a program may not; the system survives
                          KIND: write read null text execute divide opcode privileged
                          port canonical stack interrupt breakpoint step align float x87
@@ -135,7 +136,7 @@ internal sealed class ShellCommands : UserPart
         a.test(rax, rax);
         a.jns(done);
         a.Here(ref bad);
-        Print("There is no such task.\n");
+        Print("There is no such task to end.\n");
         a.Here(ref done);
         a.nop();
     }
