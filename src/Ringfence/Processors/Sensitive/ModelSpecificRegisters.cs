@@ -21,10 +21,10 @@ internal static unsafe class ModelSpecificRegisters
 
     /// <summary>
     /// IA32_ARCH_CAPABILITIES: a processor that never speculates has none of the flaws with an "is not affected" bit: RDCL_NO, SKIP_L1DFL_VMENTRY,
-    /// SSB_NO, MDS_NO, IF_PSCHANGE_MC_NO, TAA_NO, SBDR_SSDP_NO, FBSDP_NO, PSDP_NO, BHI_NO, PBRSB_NO, GDS_NO, RFDS_NO.
+    /// SSB_NO, MDS_NO, IF_PSCHANGE_MC_NO, TAA_NO, SBDR_SSDP_NO, FBSDP_NO, PSDP_NO, BHI_NO, PBRSB_NO, GDS_NO, RFDS_NO, ITS_NO.
     /// </summary>
     private const ulong ArchitecturalCapabilities = 1 | (1 << 3) | (1 << 4) | (1 << 5) | (1 << 6) | (1 << 8) | (1 << 13) | (1 << 14)
-        | (1 << 15) | (1 << 20) | (1 << 24) | (1 << 26) | (1 << 27);
+        | (1 << 15) | (1 << 20) | (1 << 24) | (1 << 26) | (1 << 27) | (1UL << 62);
 
     /// <summary>EDX:EAX, as RDMSR and RDTSC write it.</summary>
     public static void SetPair(VcpuState* s, ulong value)
