@@ -11,6 +11,7 @@ internal sealed unsafe class InstructionClock(Lock machineLock) : MachineClock
 {
     private Processor? _processor;
     private ulong _skipped;
+    private bool _runningTimers;
 
     /// <inheritdoc/>
     public override long Now => _processor is null ? 0 : (long)(_processor.State->InstructionCount + _skipped);
@@ -28,11 +29,7 @@ internal sealed unsafe class InstructionClock(Lock machineLock) : MachineClock
     /// <summary>Runs what is due and sets when the processor comes back. On the processor's thread, outside the engine.</summary>
     public void RunTimers()
     {
-        lock (machineLock)
-        {
-            RunDueTimers();
-            SetLimit();
-        }
+        lock (machineLock) RunAndSetLimit();
     }
 
     /// <summary>Lets a halted processor's time jump to the next timer and runs it. False: no timer is armed.</summary>
@@ -44,8 +41,7 @@ internal sealed unsafe class InstructionClock(Lock machineLock) : MachineClock
             if (due == Never) return false;
             long now = Now;
             if (due > now) _skipped += (ulong)(due - now);
-            RunDueTimers();
-            SetLimit();
+            RunAndSetLimit();
             return true;
         }
     }
@@ -72,7 +68,29 @@ internal sealed unsafe class InstructionClock(Lock machineLock) : MachineClock
     }
 
     /// <inheritdoc/>
-    protected override void OnArmed(long due) => SetLimit();
+    protected override void OnArmed(long due)
+    {
+        if (_processor is null || _runningTimers) return;
+        SetLimit();
+
+        // Input from outside armed a timer while the processor sleeps with no timer to skip to: it has one now.
+        if (_processor.State->Activity != ActivityState.Active) _processor.Post(ProcessorEvents.Timer);
+    }
+
+    private void RunAndSetLimit()
+    {
+        _runningTimers = true;
+        try
+        {
+            RunDueTimers();
+        }
+        finally
+        {
+            _runningTimers = false;
+        }
+
+        SetLimit();
+    }
 
     private void SetLimit()
     {

@@ -20,6 +20,7 @@ internal sealed unsafe class Pc : IDisposable
     private readonly List<IStateful> _stateful = [];
     private readonly List<SerialConsole> _serial = [];
     private ExecutionControl? _control;
+    private bool _disposed;
     private DualPic? _pic;
     private IoApic? _ioApic;
     private AcpiPowerManagement? _acpi;
@@ -102,7 +103,10 @@ internal sealed unsafe class Pc : IDisposable
     /// <summary>Presses the power button.</summary>
     public void PressPowerButton()
     {
-        lock (Memory.DeviceLock) _acpi!.PressPowerButton();
+        lock (Memory.DeviceLock)
+        {
+            if (!_disposed) _acpi!.PressPowerButton();
+        }
     }
 
     /// <summary>A processor shut down. A chipset resets the machine then; a person would rather know why.</summary>
@@ -131,6 +135,8 @@ internal sealed unsafe class Pc : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
+        // From here on consoles reach no device any more, and no timer runs.
+        lock (Memory.DeviceLock) _disposed = true;
         Clock?.Dispose();
         foreach (Processor processor in Processors) processor.Dispose();
         Memory.Dispose();
@@ -206,7 +212,7 @@ internal sealed unsafe class Pc : IDisposable
         byte[] one = new byte[1];
         void Offer()
         {
-            while (device is { CanReceive: true } && console.Take(one) == 1) device.Receive(one);
+            while (!_disposed && device is { CanReceive: true } && console.Take(one) == 1) device.Receive(one);
         }
 
         device = Add(new SerialPort16550A(name.ToLowerInvariant(), Clock, Irq(irq), console.Receive, Offer));

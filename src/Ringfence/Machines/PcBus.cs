@@ -61,6 +61,12 @@ internal sealed class PcBus(Pc pc, RandomSource random) : IProcessorBus
     public ulong TimestampCounter(Processor processor) => (ulong)pc.Clock.Now;
 
     /// <inheritdoc/>
+    public void TimestampChanged(Processor processor)
+    {
+        lock (pc.Memory.DeviceLock) Apic(processor).TimestampChanged();
+    }
+
+    /// <inheritdoc/>
     public ulong NextRandom(Processor processor) => random.Next();
 
     /// <inheritdoc/>

@@ -131,7 +131,7 @@ internal sealed unsafe class ProcessorThread
             _control.End(new EndRequest(MachineExitReason.Halted, 3, _processor.Index));
         int wakeUp = s->Activity == ActivityState.WaitForSipi
             ? ProcessorEvents.Init | ProcessorEvents.StartUp | ProcessorEvents.Stop
-            : (ProcessorEvents.Interrupt | ProcessorEvents.Nmi | ProcessorEvents.Init | ProcessorEvents.Stop) & s->EventMask;
+            : (ProcessorEvents.Interrupt | ProcessorEvents.Nmi | ProcessorEvents.Init | ProcessorEvents.Stop | ProcessorEvents.Timer) & s->EventMask;
         _processor.WaitForEvents(wakeUp);
     }
 

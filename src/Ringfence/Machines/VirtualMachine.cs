@@ -25,7 +25,7 @@ public sealed class VirtualMachine : IDisposable, IAsyncDisposable
     private readonly MachineOptions _options;
     private readonly Pc _pc;
     private readonly ExecutionControl _control;
-    private readonly ProcessorThread[] _threads;
+    private readonly ProcessorThread[] _threads = [];
     private readonly TaskCompletionSource<MachineExit> _completion = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Stopwatch _wallTime = new();
     private MachineStatistics? _finalStatistics;
@@ -48,7 +48,7 @@ public sealed class VirtualMachine : IDisposable, IAsyncDisposable
         }
         catch
         {
-            _pc.Dispose();
+            Release();
             throw;
         }
     }
@@ -163,7 +163,7 @@ public sealed class VirtualMachine : IDisposable, IAsyncDisposable
         {
             ThrowIfRunning();
             if (_control.IsEnding) throw new InvalidOperationException("The machine has ended.");
-            _threads[processor].Step();
+            _threads[At(processor).Index].Step();
             _control.CompleteReset();
         }
 
@@ -204,7 +204,7 @@ public sealed class VirtualMachine : IDisposable, IAsyncDisposable
         lock (_lifecycle)
         {
             ThrowIfRunning();
-            return new ProcessorRegisters(_pc.Processors[processor]);
+            return new ProcessorRegisters(At(processor));
         }
     }
 
@@ -217,7 +217,7 @@ public sealed class VirtualMachine : IDisposable, IAsyncDisposable
         lock (_lifecycle)
         {
             ThrowIfRunning();
-            _pc.Processors[processor].State->Gpr[index] = value;
+            At(processor).State->Gpr[index] = value;
         }
     }
 
@@ -228,7 +228,7 @@ public sealed class VirtualMachine : IDisposable, IAsyncDisposable
         lock (_lifecycle)
         {
             ThrowIfRunning();
-            _pc.Processors[processor].State->Rip = value;
+            At(processor).State->Rip = value;
         }
     }
 
@@ -239,7 +239,7 @@ public sealed class VirtualMachine : IDisposable, IAsyncDisposable
         lock (_lifecycle)
         {
             ThrowIfRunning();
-            return Disassembly.CurrentInstruction(_pc.Processors[processor]);
+            return Disassembly.CurrentInstruction(At(processor));
         }
     }
 
@@ -262,7 +262,7 @@ public sealed class VirtualMachine : IDisposable, IAsyncDisposable
         lock (_lifecycle)
         {
             ThrowIfRunning();
-            GuestMemoryAccess.Read(_pc.Processors[processor], address.Value, data);
+            GuestMemoryAccess.Read(At(processor), address.Value, data);
         }
     }
 
@@ -285,13 +285,15 @@ public sealed class VirtualMachine : IDisposable, IAsyncDisposable
         lock (_lifecycle)
         {
             ThrowIfRunning();
-            GuestMemoryAccess.Write(_pc.Processors[processor], address.Value, data);
+            GuestMemoryAccess.Write(At(processor), address.Value, data);
         }
     }
 
     /// <summary>Stops the machine and gives everything it has back to the host.</summary>
     public void Dispose()
     {
+        // First, so that a step that its guest does not let end ends.
+        End(new EndRequest(MachineExitReason.Stopped));
         lock (_lifecycle)
         {
             if (_disposed) return;
@@ -305,11 +307,7 @@ public sealed class VirtualMachine : IDisposable, IAsyncDisposable
         }
 
         // Nobody can be reading counters or registers while their memory goes away.
-        lock (_lifecycle)
-        {
-            foreach (ProcessorThread thread in _threads) thread.Engine.Dispose();
-            _pc.Dispose();
-        }
+        lock (_lifecycle) Release();
     }
 
     /// <inheritdoc/>
@@ -321,6 +319,16 @@ public sealed class VirtualMachine : IDisposable, IAsyncDisposable
         new($"{_options.Name} cpu{processor.Index}", _pc, processor, EngineFactory.Create(_options.Engine, processor), _control);
 
     private void End(EndRequest request) => _control.End(request);
+
+    private void Release()
+    {
+        foreach (ProcessorThread thread in _threads) thread.Engine.Dispose();
+        _pc.Dispose();
+    }
+
+    private Processor At(int processor) => (uint)processor < (uint)_pc.Processors.Count
+        ? _pc.Processors[processor]
+        : throw new ArgumentOutOfRangeException(nameof(processor), $"The machine has {_pc.Processors.Count} processors.");
 
     private void ResetNow()
     {

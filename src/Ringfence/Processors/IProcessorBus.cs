@@ -27,6 +27,11 @@ internal interface IProcessorBus
     /// <summary>The machine's time-stamp counter, before the processor's offset.</summary>
     ulong TimestampCounter(Processor processor);
 
+    /// <summary>The processor's offset to <see cref="TimestampCounter"/> has changed: a TSC deadline is at another time now.</summary>
+    void TimestampChanged(Processor processor)
+    {
+    }
+
     /// <summary>Rate of the time-stamp counter.</summary>
     ulong TimestampFrequency { get; }
 

@@ -3,10 +3,26 @@ namespace Ringfence.Processors;
 /// <summary>The state after power-on, RESET and INIT (Intel SDM 3A table 9-1).</summary>
 internal static unsafe class Reset
 {
-    /// <summary>Power-on: everything.</summary>
+    /// <summary>Power-on and RESET: everything but the counts of instructions and events.</summary>
     public static void PowerOn(Processor processor)
     {
         VcpuState* s = processor.State;
+        s->Star = s->Lstar = s->Cstar = s->Fmask = 0;
+        s->SysenterCs = s->SysenterEsp = s->SysenterEip = 0;
+        s->KernelGsBase = s->TscAux = s->TscOffset = s->TscAdjust = 0;
+        s->MtrrDefaultType = 0;
+        for (int i = 0; i < 11; i++) s->MtrrFixed[i] = 0;
+        for (int i = 0; i < 16; i++) s->MtrrVariable[i] = 0;
+        for (int i = 0; i < 32; i++) s->Xmm[i] = 0;
+        for (int i = 0; i < 8; i++)
+        {
+            s->X87Significand[i] = 0;
+            s->X87SignExponent[i] = 0;
+        }
+
+        s->X87Status = s->X87Opcode = s->X87InstructionSelector = s->X87DataSelector = 0;
+        s->X87Tag = 0;
+        s->X87InstructionPointer = s->X87DataPointer = 0;
         s->X87Control = 0x37f;
         s->Mxcsr = 0x1f80;
         s->Pat = 0x0007_0406_0007_0406;

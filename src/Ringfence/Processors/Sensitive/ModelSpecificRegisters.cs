@@ -105,6 +105,7 @@ internal static unsafe class ModelSpecificRegisters
                 ulong change = value - MachineInstructions.Timestamp(processor);
                 s->TscOffset += change;
                 s->TscAdjust += change;
+                processor.Bus.TimestampChanged(processor);
                 return true;
             case Msr.SysenterCs:
                 s->SysenterCs = (uint)value;
