@@ -1,6 +1,7 @@
 using System.Numerics;
 using System.Runtime.CompilerServices;
 using Iced.Intel;
+using Ringfence.Host;
 
 namespace Ringfence.Processors.Instructions.Integer;
 
@@ -174,11 +175,25 @@ internal static unsafe class ExchangeInstructions
         return Flow.Next(processor, s, op);
     }
 
-    /// <summary>.NET has no 128-bit compare-exchange; where it must be atomic the other processors are stopped.</summary>
+    /// <summary>Where it must be atomic: the host's own instruction, or on hosts without it, the other processors are stopped.</summary>
     [MethodImpl(MethodImplOptions.NoInlining)]
     private static void CompareExchangeWide(Processor processor, VcpuState* s, ulong* place, bool locked)
     {
         bool exclusive = locked && processor.Bus.ProcessorCount > 1;
+        if (exclusive && WideAtomics.IsSupported)
+        {
+            ulong* expected = stackalloc ulong[2] { s->Gpr[0], s->Gpr[2] };
+            bool stored = WideAtomics.CompareExchange(place, expected, s->Gpr[3], s->Gpr[1]);
+            if (!stored)
+            {
+                s->Gpr[0] = expected[0];
+                s->Gpr[2] = expected[1];
+            }
+
+            SetZero(s, stored);
+            return;
+        }
+
         if (exclusive) processor.Bus.EnterExclusive(processor);
         bool equal = place[0] == s->Gpr[0] && place[1] == s->Gpr[2];
         if (equal)
