@@ -16,7 +16,7 @@ public sealed class Floatx80Tests
         sine.ShouldBe(new(0x3ffe, 0xd76a_a478_4867_7021));
         cosine.ShouldBe(new(0x3ffe, 0x8a51_407d_a834_5c92));
         Floatx80Math.TryTangent(One, ref context, out Floatx80 tangent).ShouldBeTrue();
-        tangent.ShouldBe(new(0x3fff, 0xc759_22e5_f71d_2dc6));
+        tangent.ShouldBe(new(0x3fff, 0xc759_22e5_f71d_2dc5));
         Floatx80Math.Arctangent(One, One, ref context).ShouldBe(new(0x3ffe, 0xc90f_daa2_2168_c235));
         Floatx80Math.ExponentialMinusOne(new(0x3ffe, 1UL << 63), ref context).ShouldBe(new(0x3ffd, 0xd413_cccf_e779_9211));
         Floatx80Math.LogarithmTimes(One, Floatx80.FromInteger(8), ref context).ShouldBe(Floatx80.FromInteger(3));

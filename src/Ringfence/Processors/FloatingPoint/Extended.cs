@@ -20,6 +20,9 @@ internal readonly record struct Extended(bool Negative, int Exponent, UInt128 Si
     /// <summary>The value with the other sign.</summary>
     public Extended Negated => this with { Negative = !Negative };
 
+    /// <inheritdoc/>
+    public override string ToString() => $"{(Negative ? '-' : '+')}{Significand:x32}p{Exponent}";
+
     /// <summary>A finite 80-bit value.</summary>
     public static Extended From(Floatx80 value)
     {

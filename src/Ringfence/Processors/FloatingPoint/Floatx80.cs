@@ -71,6 +71,9 @@ internal readonly record struct Floatx80(ushort SignExponent, ulong Significand)
     /// <summary>An infinity.</summary>
     public static Floatx80 Infinity(bool negative) => new((ushort)(negative ? 0xffff : 0x7fff), IntegerBit);
 
+    /// <inheritdoc/>
+    public override string ToString() => $"{SignExponent:x4}:{Significand:x16}";
+
     /// <summary>An integer; always exact.</summary>
     public static Floatx80 FromInteger(long value)
     {
