@@ -244,7 +244,7 @@ internal static partial class SoftFloat
     {
         int discarded = 64 - PrecisionOf<T>();
         // Not tiny after all if rounding with an unbounded exponent reaches the smallest normal number.
-        bool tiny = biased < 0 || RoundAt(significand, discarded, sign, context.Rounding, out _) >> PrecisionOf<T>() == 0;
+        bool tiny = RoundAt(significand, discarded, sign, context.Rounding, out bool inexactUnbounded) >> PrecisionOf<T>() == 0 || biased < 0;
         bool masked = (context.Masks & FloatExceptions.Underflow) != 0;
         if (tiny && masked && context.FlushToZero)
         {
@@ -260,7 +260,8 @@ internal static partial class SoftFloat
         }
 
         ulong packed = RoundAt(significand, discarded, sign, context.Rounding, out bool inexact);
-        if (inexact) context.Raise(FloatExceptions.Precision);
+        // Unmasked underflow delivers no result: precision is then that of the result with an unbounded exponent.
+        if (tiny && !masked ? inexactUnbounded : inexact) context.Raise(FloatExceptions.Precision);
         if (tiny && (inexact || !masked)) context.Raise(FloatExceptions.Underflow);
         return Signed<T>(sign, packed);
     }

@@ -14,8 +14,8 @@ internal static unsafe class MmxToFloat<TAddressing>
     {
         if (SimdAccess.SseFaults(s)) return SimdAccess.SseFault(processor, s, op);
         if (SimdAccess.MmxFaults(s)) return SimdAccess.MmxFault(processor, s, op);
-        if (!TryConvertSingles(s, op, Mmx.Read(s, op->Source))) return SimdAccess.FloatingPointFault(processor, s, op);
         Mmx.Enter(s);
+        if (!TryConvertSingles(s, op, Mmx.Read(s, op->Source))) return SimdAccess.FloatingPointFault(processor, s, op);
         return Flow.Next(processor, s, op);
     }
 

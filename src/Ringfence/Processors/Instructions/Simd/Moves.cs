@@ -57,18 +57,21 @@ internal static unsafe class Moves<TAddressing>
             ? Flow.Next(processor, s, op) : Flow.Fault(s, op);
     }
 
-    /// <summary>MASKMOVQ.</summary>
+    /// <summary>MASKMOVQ. The x87 state changes even if the store faults.</summary>
     public static Operation* MaskedStoreMmx(Processor processor, VcpuState* s, Operation* op)
     {
         if (SimdAccess.MmxFaults(s)) return SimdAccess.MmxFault(processor, s, op);
-        if (!MaskedStore(processor, s, op, Mmx.At(s, op->Destination), Mmx.At(s, op->Source), 8)) return Flow.Fault(s, op);
         Mmx.Enter(s);
+        if (!MaskedStore(processor, s, op, Mmx.At(s, op->Destination), Mmx.At(s, op->Source), 8)) return Flow.Fault(s, op);
         return Flow.Next(processor, s, op);
     }
 
     private static bool MaskedStore(Processor processor, VcpuState* s, Operation* op, byte* data, byte* mask, int size)
     {
+        // The whole operand must be writable, whatever the mask.
         ulong address = Operand<TAddressing>.EffectiveAddress(s, op);
+        if (!processor.Mmu.TryGetLinear(op->Segment, address, size, write: true, out ulong linear)
+            || !processor.Mmu.TryProbeWrite(linear, size, Memory.Privilege.Current)) return false;
         for (int i = 0; i < size; i++)
         {
             if ((sbyte)mask[i] >= 0) continue;

@@ -81,13 +81,14 @@ internal static unsafe class PackedConversion<TConversion, TAddressing>
         return Flow.Next(processor, s, op);
     }
 
+    /// <summary>The x87 state changes even if a SIMD floating-point exception follows.</summary>
     private static Operation* ToMmx(Processor processor, VcpuState* s, Operation* op, Vector128<byte> source)
     {
+        Mmx.Enter(s);
         FloatContext context = FloatContext.FromMxcsr(s->Mxcsr);
         ulong result = TConversion.Exact(source, ref context).AsUInt64().ToScalar();
         if (!FloatingLanes.TryFinish(s, in context)) return SimdAccess.FloatingPointFault(processor, s, op);
         Mmx.Write(s, op->Destination, result);
-        Mmx.Enter(s);
         return Flow.Next(processor, s, op);
     }
 }

@@ -67,6 +67,8 @@ internal static unsafe class SimdControl<TAddressing>
     public static Operation* Restore(Processor processor, VcpuState* s, Operation* op)
     {
         if (!CanAccess(processor, s, op, write: false, out ulong offset, out _)) return Flow.Fault(s, op);
+        // The end of the area is touched first.
+        if (!Operand<TAddressing>.TryReadAt(processor, s, op->Segment, offset + AreaSize - 1, out byte _)) return Flow.Fault(s, op);
         byte* area = stackalloc byte[WrittenSize];
         int size = s->Mode == ProcessorMode.Long ? WrittenSize : XmmAt + (8 * 16);
         for (int i = 0; i < size; i += 8)
@@ -83,7 +85,9 @@ internal static unsafe class SimdControl<TAddressing>
         return Flow.Next(processor, s, op);
     }
 
-    /// <summary>#NM for EM or TS, then segment and alignment.</summary>
+    /// <summary>
+    /// #NM for EM or TS, then the segment, then alignment: #GP, for FXRSTOR #AC while alignment checks are on.
+    /// </summary>
     private static bool CanAccess(Processor processor, VcpuState* s, Operation* op, bool write, out ulong offset, out ulong linear)
     {
         offset = Operand<TAddressing>.EffectiveAddress(s, op);
@@ -96,7 +100,8 @@ internal static unsafe class SimdControl<TAddressing>
 
         if (!processor.Mmu.TryGetLinear(op->Segment, offset, AreaSize, write, out linear)) return false;
         if ((linear & 15) == 0) return true;
-        processor.RaiseFault(ExceptionVector.GeneralProtection, 0);
+        bool checksAlignment = s->Cpl == 3 && s->HasCr0(Cr0.Am) && (s->SystemFlags & RflagsBits.Ac) != 0;
+        processor.RaiseFault(checksAlignment && !write ? ExceptionVector.AlignmentCheck : ExceptionVector.GeneralProtection, 0);
         return false;
     }
 

@@ -27,7 +27,7 @@ internal static unsafe class SimdMemory<TAddressing>
             return true;
         }
 
-        bool ok = IsAligned(processor, op->Segment, offset, write: false) && processor.Mmu.ReadSlow(op->Segment, offset, 16);
+        bool ok = IsAligned(processor, op->Segment, offset) && processor.Mmu.ReadSlow(op->Segment, offset, 16);
         value = Unsafe.ReadUnaligned<Vector128<byte>>(s->Transfer);
         return ok;
     }
@@ -50,14 +50,14 @@ internal static unsafe class SimdMemory<TAddressing>
         }
 
         Unsafe.WriteUnaligned(s->Transfer, value);
-        return IsAligned(processor, op->Segment, offset, write: true) && processor.Mmu.WriteSlow(op->Segment, offset, 16);
+        return IsAligned(processor, op->Segment, offset) && processor.Mmu.WriteSlow(op->Segment, offset, 16);
     }
 
-    /// <summary>Checks segment and alignment of an operand at an offset; false: the fault was raised.</summary>
+    /// <summary>Checks the alignment of an operand, which comes before limit and canonical form; false: the fault was raised.</summary>
     [MethodImpl(MethodImplOptions.NoInlining)]
-    public static bool IsAligned(Processor processor, int segment, ulong offset, bool write)
+    private static bool IsAligned(Processor processor, int segment, ulong offset)
     {
-        if (!processor.Mmu.TryGetLinear(segment, offset, 16, write, out ulong linear)) return false;
+        ulong linear = processor.State->Segment((SegmentIndex)segment).Base + offset;
         if ((linear & 15) == 0) return true;
         processor.RaiseFault(ExceptionVector.GeneralProtection, 0);
         return false;
