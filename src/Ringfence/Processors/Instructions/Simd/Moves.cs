@@ -68,10 +68,16 @@ internal static unsafe class Moves<TAddressing>
 
     private static bool MaskedStore(Processor processor, VcpuState* s, Operation* op, byte* data, byte* mask, int size)
     {
-        // The whole operand must be writable, whatever the mask.
+        // The whole operand is checked, whatever the mask.
         ulong address = Operand<TAddressing>.EffectiveAddress(s, op);
-        if (!processor.Mmu.TryGetLinear(op->Segment, address, size, write: true, out ulong linear)
-            || !processor.Mmu.TryProbeWrite(linear, size, Memory.Privilege.Current)) return false;
+        if (!processor.Mmu.TryGetLinear(op->Segment, address, size, write: true, out ulong linear)) return false;
+        if ((linear & 7) != 0 && SimdAccess.ChecksAlignment(s))
+        {
+            processor.RaiseFault(ExceptionVector.AlignmentCheck, 0);
+            return false;
+        }
+
+        if (!processor.Mmu.TryProbeWrite(linear, size, Memory.Privilege.Current)) return false;
         for (int i = 0; i < size; i++)
         {
             if ((sbyte)mask[i] >= 0) continue;

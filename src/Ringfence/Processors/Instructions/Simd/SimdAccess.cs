@@ -27,6 +27,9 @@ internal static unsafe class SimdAccess
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static bool MmxFaults(VcpuState* s) => ((s->SimdUnavailable & NoMmx) | (s->X87Status & ErrorSummary)) != 0;
 
+    /// <summary>Are misaligned accesses #AC (Intel SDM 3A 6.15, vector 17)?</summary>
+    public static bool ChecksAlignment(VcpuState* s) => s->Cpl == 3 && s->HasCr0(Cr0.Am) && (s->SystemFlags & RflagsBits.Ac) != 0;
+
     /// <summary>The fault of <see cref="SseFaults"/>.</summary>
     [MethodImpl(MethodImplOptions.NoInlining)]
     public static Operation* SseFault(Processor processor, VcpuState* s, Operation* op)

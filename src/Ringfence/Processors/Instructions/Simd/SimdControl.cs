@@ -100,8 +100,7 @@ internal static unsafe class SimdControl<TAddressing>
 
         if (!processor.Mmu.TryGetLinear(op->Segment, offset, AreaSize, write, out linear)) return false;
         if ((linear & 15) == 0) return true;
-        bool checksAlignment = s->Cpl == 3 && s->HasCr0(Cr0.Am) && (s->SystemFlags & RflagsBits.Ac) != 0;
-        processor.RaiseFault(checksAlignment && !write ? ExceptionVector.AlignmentCheck : ExceptionVector.GeneralProtection, 0);
+        processor.RaiseFault(!write && SimdAccess.ChecksAlignment(s) ? ExceptionVector.AlignmentCheck : ExceptionVector.GeneralProtection, 0);
         return false;
     }
 
