@@ -324,7 +324,7 @@ internal sealed unsafe class Mmu : IDisposable
     private bool IsAligned(ulong linear, int size)
     {
         if (_s->Cpl != 3 || (_s->SystemFlags & RflagsBits.Ac) == 0 || !_s->HasCr0(Cr0.Am)) return true;
-        ulong mask = size switch { 2 => 1UL, 4 or 6 => 3UL, 8 or 10 => 7UL, 16 => 7UL, _ => 0UL };
+        ulong mask = size switch { 2 => 1UL, 4 or 6 => 3UL, 8 or 10 => 7UL, 16 => 15UL, _ => 0UL };
         if ((linear & mask) == 0) return true;
         _processor.RaiseFault(ExceptionVector.AlignmentCheck, 0);
         return false;

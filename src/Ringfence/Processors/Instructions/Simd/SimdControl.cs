@@ -86,7 +86,8 @@ internal static unsafe class SimdControl<TAddressing>
     }
 
     /// <summary>
-    /// #NM for EM or TS, then the segment, then alignment: #GP, for FXRSTOR #AC while alignment checks are on.
+    /// #NM for EM or TS, then the segment, then alignment: #GP, or for FXRSTOR #AC if
+    /// alignment checks are on and not even doublewords are aligned.
     /// </summary>
     private static bool CanAccess(Processor processor, VcpuState* s, Operation* op, bool write, out ulong offset, out ulong linear)
     {
@@ -100,7 +101,7 @@ internal static unsafe class SimdControl<TAddressing>
 
         if (!processor.Mmu.TryGetLinear(op->Segment, offset, AreaSize, write, out linear)) return false;
         if ((linear & 15) == 0) return true;
-        processor.RaiseFault(!write && SimdAccess.ChecksAlignment(s) ? ExceptionVector.AlignmentCheck : ExceptionVector.GeneralProtection, 0);
+        processor.RaiseFault(!write && (linear & 3) != 0 && SimdAccess.ChecksAlignment(s) ? ExceptionVector.AlignmentCheck : ExceptionVector.GeneralProtection, 0);
         return false;
     }
 
