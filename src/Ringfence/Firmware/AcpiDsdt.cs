@@ -29,7 +29,6 @@ internal static class AcpiDsdt
                 AmlWriter.PortRange(0xd00, 0xffff),
                 AmlWriter.MemoryRange((uint)LowMemory.VideoMemory, 0xb_ffff),
                 AmlWriter.MemoryRange((uint)PhysicalMemory.DeviceSpace, PlatformAddresses.IoApic - 1))),
-            Device("PM", "PNP0C02", AmlWriter.Ports(AcpiPowerManagement.PortBase, AcpiPowerManagement.PortLength)),
             Device("PIC", "PNP0000", AmlWriter.Ports(0x20, 2), AmlWriter.Ports(0xa0, 2), AmlWriter.Interrupt(2)),
             Device("TMR", "PNP0100", AmlWriter.Ports(0x40, 4), AmlWriter.Interrupt(0)),
             Device("RTC", "PNP0B00", AmlWriter.Ports(0x70, 2), AmlWriter.Interrupt(8)),
