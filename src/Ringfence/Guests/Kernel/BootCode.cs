@@ -1,7 +1,7 @@
 using Iced.Intel;
 using Ringfence.Processors;
-using RflagsBits = Ringfence.Processors.RflagsBits;
 using static Iced.Intel.AssemblerRegisters;
+using RflagsBits = Ringfence.Processors.RflagsBits;
 
 namespace Ringfence.Guests.Kernel;
 

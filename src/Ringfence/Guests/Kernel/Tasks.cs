@@ -1,7 +1,7 @@
 using System.Text;
 using Iced.Intel;
-using RflagsBits = Ringfence.Processors.RflagsBits;
 using static Iced.Intel.AssemblerRegisters;
+using RflagsBits = Ringfence.Processors.RflagsBits;
 
 namespace Ringfence.Guests.Kernel;
 

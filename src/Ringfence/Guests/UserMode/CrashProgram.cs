@@ -1,6 +1,6 @@
 using Iced.Intel;
-using RflagsBits = Ringfence.Processors.RflagsBits;
 using static Iced.Intel.AssemblerRegisters;
+using RflagsBits = Ringfence.Processors.RflagsBits;
 
 namespace Ringfence.Guests.UserMode;
 

@@ -28,7 +28,7 @@ internal static unsafe class FloatingComparisons
             IsDenormal(a) | IsDenormal(b) | IsNan(a) | IsNan(b);
 
         public static T Exact<T>(T a, T b, int element, ref FloatContext context)
-            where T : unmanaged, IBinaryInteger<T>, IUnsignedNumber<T> => 
+            where T : unmanaged, IBinaryInteger<T>, IUnsignedNumber<T> =>
                 Mask<T>(SoftFloat.Compare(a, b, false, ref context) == FloatRelation.Equal);
     }
 
@@ -51,7 +51,7 @@ internal static unsafe class FloatingComparisons
             IsDenormal(a) | IsDenormal(b) | IsNan(a) | IsNan(b);
 
         public static T Exact<T>(T a, T b, int element, ref FloatContext context)
-            where T : unmanaged, IBinaryInteger<T>, IUnsignedNumber<T> => 
+            where T : unmanaged, IBinaryInteger<T>, IUnsignedNumber<T> =>
                 Mask<T>(SoftFloat.Compare(a, b, true, ref context) == FloatRelation.Less);
     }
 
@@ -74,7 +74,7 @@ internal static unsafe class FloatingComparisons
             IsDenormal(a) | IsDenormal(b) | IsNan(a) | IsNan(b);
 
         public static T Exact<T>(T a, T b, int element, ref FloatContext context)
-            where T : unmanaged, IBinaryInteger<T>, IUnsignedNumber<T> => 
+            where T : unmanaged, IBinaryInteger<T>, IUnsignedNumber<T> =>
                 Mask<T>(SoftFloat.Compare(a, b, true, ref context) is FloatRelation.Less or FloatRelation.Equal);
     }
 
@@ -97,7 +97,7 @@ internal static unsafe class FloatingComparisons
             IsDenormal(a) | IsDenormal(b) | IsNan(a) | IsNan(b);
 
         public static T Exact<T>(T a, T b, int element, ref FloatContext context)
-            where T : unmanaged, IBinaryInteger<T>, IUnsignedNumber<T> => 
+            where T : unmanaged, IBinaryInteger<T>, IUnsignedNumber<T> =>
                 Mask<T>(SoftFloat.Compare(a, b, false, ref context) == FloatRelation.Unordered);
     }
 
@@ -120,7 +120,7 @@ internal static unsafe class FloatingComparisons
             IsDenormal(a) | IsDenormal(b) | IsNan(a) | IsNan(b);
 
         public static T Exact<T>(T a, T b, int element, ref FloatContext context)
-            where T : unmanaged, IBinaryInteger<T>, IUnsignedNumber<T> => 
+            where T : unmanaged, IBinaryInteger<T>, IUnsignedNumber<T> =>
                 Mask<T>(SoftFloat.Compare(a, b, false, ref context) != FloatRelation.Equal);
     }
 
@@ -143,7 +143,7 @@ internal static unsafe class FloatingComparisons
             IsDenormal(a) | IsDenormal(b) | IsNan(a) | IsNan(b);
 
         public static T Exact<T>(T a, T b, int element, ref FloatContext context)
-            where T : unmanaged, IBinaryInteger<T>, IUnsignedNumber<T> => 
+            where T : unmanaged, IBinaryInteger<T>, IUnsignedNumber<T> =>
                 Mask<T>(SoftFloat.Compare(a, b, true, ref context) != FloatRelation.Less);
     }
 
@@ -166,7 +166,7 @@ internal static unsafe class FloatingComparisons
             IsDenormal(a) | IsDenormal(b) | IsNan(a) | IsNan(b);
 
         public static T Exact<T>(T a, T b, int element, ref FloatContext context)
-            where T : unmanaged, IBinaryInteger<T>, IUnsignedNumber<T> => 
+            where T : unmanaged, IBinaryInteger<T>, IUnsignedNumber<T> =>
                 Mask<T>(SoftFloat.Compare(a, b, true, ref context) is FloatRelation.Greater or FloatRelation.Unordered);
     }
 
@@ -189,7 +189,7 @@ internal static unsafe class FloatingComparisons
             IsDenormal(a) | IsDenormal(b) | IsNan(a) | IsNan(b);
 
         public static T Exact<T>(T a, T b, int element, ref FloatContext context)
-            where T : unmanaged, IBinaryInteger<T>, IUnsignedNumber<T> => 
+            where T : unmanaged, IBinaryInteger<T>, IUnsignedNumber<T> =>
                 Mask<T>(SoftFloat.Compare(a, b, false, ref context) != FloatRelation.Unordered);
     }
 

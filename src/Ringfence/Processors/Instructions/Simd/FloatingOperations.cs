@@ -242,7 +242,7 @@ internal static unsafe class FloatingOperations
             IsDenormal(a) | IsDenormal(b) | IsSpecial(result) | IsDenormal(result);
 
         public static T Exact<T>(T a, T b, int element, ref FloatContext context)
-            where T : unmanaged, IBinaryInteger<T>, IUnsignedNumber<T> => 
+            where T : unmanaged, IBinaryInteger<T>, IUnsignedNumber<T> =>
                 (element & 1) == 0 ? SoftFloat.Subtract(a, b, ref context) : SoftFloat.Add(a, b, ref context);
     }
 }

@@ -1,5 +1,5 @@
-using Iced.Intel;
 using System.Runtime.Intrinsics;
+using Iced.Intel;
 using static Ringfence.Processors.Instructions.Simd.PackedOperations;
 using static Ringfence.Processors.Instructions.Simd.ShuffleOperations;
 
