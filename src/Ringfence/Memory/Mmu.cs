@@ -198,6 +198,15 @@ internal sealed unsafe class Mmu : IDisposable
         TryPrepare(linear, size, AccessOf(privilege) | PageAccess.Write, out _);
 
     /// <summary>
+    /// Checks everything an access of the current privilege through a segment checks (alignment included), without making it.
+    /// False: the fault was raised.
+    /// </summary>
+    public bool TryProbe(int segment, ulong offset, int size, bool write) =>
+        TryGetLinear(segment, offset, size, write, out ulong linear)
+        && IsAligned(linear, size)
+        && TryPrepare(linear, size, AccessOf(Privilege.Current) | (write ? PageAccess.Write : PageAccess.Read), out _);
+
+    /// <summary>
     /// Segmentation for one access: checks limit, rights and canonical form and gives the linear address.
     /// False: #GP(0) or #SS(0) was raised.
     /// </summary>

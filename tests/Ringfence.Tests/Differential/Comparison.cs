@@ -85,7 +85,7 @@ internal static unsafe class Comparison
         fixed (byte* a = host.Fx, b = guest.Fx)
         {
             Compare("FCW", *(ushort*)a, *(ushort*)b);
-            int conditions = VendorDifferences.ComparedConditionCodes(instruction);
+            int conditions = VendorDifferences.ComparedConditionCodes(instruction, *(ushort*)(a + 2));
             Compare("FSW", (ulong)(*(ushort*)(a + 2) & (0xb8ff | conditions)), (ulong)(*(ushort*)(b + 2) & (0xb8ff | conditions)));
             Compare("FTW", a[4], b[4]);
             Compare("MXCSR", *(uint*)(a + 24), *(uint*)(b + 24));

@@ -89,6 +89,7 @@ internal sealed unsafe class StateGenerator(CaseRandom random, ulong mapBase, in
     {
         Instruction instruction = test.Decoded;
         image.Rflags &= ~VendorDifferences.AvoidedFlags(instruction);
+        VendorDifferences.LimitX87(instruction, ref image);
         bool interior = IsBitString(instruction) || test.BranchTarget != 0 || IsStateImage(instruction.Mnemonic);
         if (IsBitString(instruction)) LimitBitOffset(instruction, ref image);
         SteerCompareExchange(instruction, ref image);

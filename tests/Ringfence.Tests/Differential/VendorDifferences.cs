@@ -9,7 +9,9 @@ namespace Ringfence.Tests.Differential;
 /// <item>x87 pointers (FOP, FIP, FDP and their selectors): AMD saves them in FXSAVE only while an exception is pending, and processors differ in when they are updated.</item>
 /// <item>MXCSR_MASK in an FXSAVE image: AMD has bit 17.</item>
 /// <item>Condition codes an x87 instruction leaves undefined.</item>
-/// <item>Transcendental x87 instructions: both vendors promise an error below 1 unit in the last place, no bit pattern.</item>
+/// <item>FCOMI, FCOMIP, FUCOMI, FUCOMIP: Intel clears C1, AMD leaves it alone.</item>
+/// <item>Transcendental x87 instructions: both vendors promise an error below 1 unit in the last place, no bit pattern; so the direction of the rounding in C1 differs, too.</item>
+/// <item>FYL2XP1 of an operand beyond 1 - sqrt(2) / 2: the result is undefined, and so is whether there is an exception (Intel SDM 2A).</item>
 /// <item>RCPPS, RCPSS, RSQRTPS, RSQRTSS: an error bound, no bit pattern.</item>
 /// <item>MOVSXD with a 16-bit operand size: Intel reads 16 bits, AMD 32.</item>
 /// <item>0F 0D with a register operand: Intel has it as a reserved NOP, AMD raises #UD.</item>
@@ -43,12 +45,28 @@ internal static unsafe class VendorDifferences
         return isUndefined ? ~0xffffUL : ulong.MaxValue;
     }
 
-    /// <summary>C0 to C3 of the x87 status word that are defined after the instruction.</summary>
-    public static int ComparedConditionCodes(in Instruction instruction)
+    /// <summary>C0 to C3 of the x87 status word that are defined after the instruction, which left a status word.</summary>
+    public static int ComparedConditionCodes(in Instruction instruction, int status)
     {
+        const int Inexact = 0x20, StackFault = 0x40;
         RflagsBits undefined = instruction.RflagsUndefined;
+        bool isRounded = X87Tolerance(instruction) != 0 && (status & (Inexact | StackFault)) == Inexact;
+        bool comparesToFlags = instruction.Mnemonic is Mnemonic.Fcomi or Mnemonic.Fcomip or Mnemonic.Fucomi or Mnemonic.Fucomip;
+        if (isRounded || comparesToFlags) undefined |= RflagsBits.C1;
         return ((undefined & RflagsBits.C0) != 0 ? 0 : 0x100) | ((undefined & RflagsBits.C1) != 0 ? 0 : 0x200)
             | ((undefined & RflagsBits.C2) != 0 ? 0 : 0x400) | ((undefined & RflagsBits.C3) != 0 ? 0 : 0x4000);
+    }
+
+    /// <summary>Brings x87 operands into the range for which the instruction is defined.</summary>
+    public static void LimitX87(in Instruction instruction, ref CpuImage image)
+    {
+        const int FirstTooLarge = 0x3ffd, NotFinite = 0x7fff;
+        if (instruction.Mnemonic != Mnemonic.Fyl2xp1) return;
+        fixed (byte* fx = image.Fx)
+        {
+            ushort* top = (ushort*)(fx + 40);
+            if ((*top & 0x7fff) is >= FirstTooLarge and < NotFinite) *top = (ushort)((*top & 0x8000) | (FirstTooLarge - 1 - (*top & 63)));
+        }
     }
 
     /// <summary>How many units in the last place two results may be apart: each within 1 of the true one.</summary>

@@ -56,9 +56,12 @@ internal static partial class Floatx80Math
         ulong significand = x.Unpack(out int exponent);
         if (significand == IntegerBit)
         {
-            // A power of two: the logarithm is an integer, and the product may be exact. Processors report PE all the same.
+            // A power of two: the logarithm is an integer, and the product may be exact. Processors report PE all the
+            // same, and with it UE where the product is tiny.
             context.Raise(FloatExceptions.Precision);
-            return Multiply(Unbounded(y, out int scale), Floatx80.FromInteger(exponent), scale, ref context);
+            Floatx80 product = Multiply(Unbounded(y, out int scale), Floatx80.FromInteger(exponent), scale, ref context);
+            if (product.Class == FloatClass.Denormal) context.Raise(FloatExceptions.Underflow);
+            return product;
         }
 
         return RoundInexact(Extended.From(y) * LogarithmBaseTwo(new(false, exponent, new UInt128(significand, 0))), ref context);

@@ -102,7 +102,7 @@ internal static unsafe class X87Control<TAddressing>
     {
         byte* image = stackalloc byte[28];
         WriteEnvironment(s, image, size);
-        if (!TryWriteImage(processor, s, op, image, size)) return false;
+        if (!TryWriteImage(processor, s, op, image, size, size / 7)) return false;
         s->X87Control |= FloatExceptions.All;
         X87Unit.Summarize(s);
         return true;
@@ -120,7 +120,7 @@ internal static unsafe class X87Control<TAddressing>
             *(ushort*)(place + 8) = value.SignExponent;
         }
 
-        if (!TryWriteImage(processor, s, op, image, environmentSize + RegisterBytes)) return false;
+        if (!TryWriteImage(processor, s, op, image, environmentSize + RegisterBytes, environmentSize / 7)) return false;
         Initialize(s);
         return true;
     }
@@ -128,7 +128,7 @@ internal static unsafe class X87Control<TAddressing>
     private static bool Load(Processor processor, VcpuState* s, Operation* op, int environmentSize, bool registers)
     {
         byte* image = stackalloc byte[28 + RegisterBytes];
-        if (!TryReadImage(processor, s, op, image, environmentSize + (registers ? RegisterBytes : 0))) return false;
+        if (!TryReadImage(processor, s, op, image, environmentSize + (registers ? RegisterBytes : 0), environmentSize / 7)) return false;
         ReadEnvironment(s, image, environmentSize);
         if (!registers) return true;
         for (int i = 0; i < 8; i++)
@@ -244,10 +244,14 @@ internal static unsafe class X87Control<TAddressing>
         return (ushort)tags;
     }
 
-    /// <summary>Writes nothing unless everything can be written, but where the operand wraps around its segment.</summary>
-    private static bool TryWriteImage(Processor processor, VcpuState* s, Operation* op, byte* image, int size)
+    /// <summary>
+    /// Writes nothing unless everything can be written, but where the operand wraps around its segment. Alignment checks are of
+    /// the environment's elements (Intel SDM 3A table 7-7).
+    /// </summary>
+    private static bool TryWriteImage(Processor processor, VcpuState* s, Operation* op, byte* image, int size, int first)
     {
         ulong offset = Operand<TAddressing>.EffectiveAddress(s, op);
+        if (!processor.Mmu.TryProbe(op->Segment, offset, first, write: true)) return false;
         if (((offset + (ulong)size - 1) & op->AddressMask) > offset
             && (!processor.Mmu.TryGetLinear(op->Segment, offset, size, write: true, out ulong linear)
                 || !processor.Mmu.TryProbeWrite(linear, size, Privilege.Current)))
@@ -263,9 +267,19 @@ internal static unsafe class X87Control<TAddressing>
         return true;
     }
 
-    private static bool TryReadImage(Processor processor, VcpuState* s, Operation* op, byte* image, int size)
+    /// <summary>
+    /// The control word's element is touched first, then the last byte, as processors do: where only the operand's second page
+    /// is missing, CR2 is that byte's address.
+    /// </summary>
+    private static bool TryReadImage(Processor processor, VcpuState* s, Operation* op, byte* image, int size, int first)
     {
         ulong offset = Operand<TAddressing>.EffectiveAddress(s, op);
+        if (!processor.Mmu.TryProbe(op->Segment, offset, first, write: false)
+            || !processor.Mmu.TryProbe(op->Segment, (offset + (ulong)size - 1) & op->AddressMask, 1, write: false))
+        {
+            return false;
+        }
+
         for (int i = 0; i < size; i += ChunkBytes)
         {
             if (!Operand<TAddressing>.TryReadAt(processor, s, op->Segment, (offset + (ulong)i) & op->AddressMask, out ushort part)) return false;

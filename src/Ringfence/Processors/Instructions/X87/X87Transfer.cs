@@ -82,25 +82,16 @@ internal static unsafe class X87Transfer<TAddressing>
         FloatContext context = FloatContext.FromX87(s->X87Control);
         bool store = BeginStore(s, ref context);
         Floatx80 value = store && context.Flags == 0 ? X87Unit.Get(s, 0) : Floatx80.DefaultNan;
-        if (store && !Operand<TAddressing>.TryWrite(processor, s, op, new Memory80(value.Significand, value.SignExponent))) return false;
-        EndStore(s, op, ref context, store, true);
-        return true;
+        return TryStore(processor, s, op, new Memory80(value.Significand, value.SignExponent), ref context, store, true);
     }
 
     /// <summary>FBSTP.</summary>
     public static bool StoreBcdAndPop(Processor processor, VcpuState* s, Operation* op)
     {
         FloatContext context = FloatContext.FromX87(s->X87Control);
-        bool store = BeginStore(s, ref context);
-        if (store)
-        {
-            ulong low = Floatx80Math.ToBcd(context.Flags == 0 ? X87Unit.Get(s, 0) : Floatx80.DefaultNan, ref context, out ushort high);
-            store = CanStore(ref context);
-            if (store && !Operand<TAddressing>.TryWrite(processor, s, op, new Memory80(low, high))) return false;
-        }
-
-        EndStore(s, op, ref context, store, true);
-        return true;
+        if (!BeginStore(s, ref context)) return TryStore(processor, s, op, default(Memory80), ref context, false, true);
+        ulong low = Floatx80Math.ToBcd(context.Flags == 0 ? X87Unit.Get(s, 0) : Floatx80.DefaultNan, ref context, out ushort high);
+        return TryStore(processor, s, op, new Memory80(low, high), ref context, CanStore(ref context), true);
     }
 
     /// <summary>FIST m16.</summary>
@@ -143,31 +134,17 @@ internal static unsafe class X87Transfer<TAddressing>
     private static bool StoreReal32(Processor processor, VcpuState* s, Operation* op, bool pop)
     {
         FloatContext context = FloatContext.FromX87(s->X87Control);
-        bool store = BeginStore(s, ref context);
-        if (store)
-        {
-            uint bits = context.Flags == 0 ? Floatx80Math.ToBinary32(X87Unit.Get(s, 0), ref context) : SoftFloat.DefaultNan<uint>();
-            store = CanStore(ref context);
-            if (store && !Operand<TAddressing>.TryWrite(processor, s, op, bits)) return false;
-        }
-
-        EndStore(s, op, ref context, store, pop);
-        return true;
+        if (!BeginStore(s, ref context)) return TryStore(processor, s, op, default(uint), ref context, false, pop);
+        uint bits = context.Flags == 0 ? Floatx80Math.ToBinary32(X87Unit.Get(s, 0), ref context) : SoftFloat.DefaultNan<uint>();
+        return TryStore(processor, s, op, bits, ref context, CanStore(ref context), pop);
     }
 
     private static bool StoreReal64(Processor processor, VcpuState* s, Operation* op, bool pop)
     {
         FloatContext context = FloatContext.FromX87(s->X87Control);
-        bool store = BeginStore(s, ref context);
-        if (store)
-        {
-            ulong bits = context.Flags == 0 ? Floatx80Math.ToBinary64(X87Unit.Get(s, 0), ref context) : SoftFloat.DefaultNan<ulong>();
-            store = CanStore(ref context);
-            if (store && !Operand<TAddressing>.TryWrite(processor, s, op, bits)) return false;
-        }
-
-        EndStore(s, op, ref context, store, pop);
-        return true;
+        if (!BeginStore(s, ref context)) return TryStore(processor, s, op, default(ulong), ref context, false, pop);
+        ulong bits = context.Flags == 0 ? Floatx80Math.ToBinary64(X87Unit.Get(s, 0), ref context) : SoftFloat.DefaultNan<ulong>();
+        return TryStore(processor, s, op, bits, ref context, CanStore(ref context), pop);
     }
 
     private static bool StoreInteger<T>(Processor processor, VcpuState* s, Operation* op, bool pop, bool chop)
@@ -175,17 +152,10 @@ internal static unsafe class X87Transfer<TAddressing>
     {
         FloatContext context = FloatContext.FromX87(s->X87Control);
         if (chop) context.Rounding = FloatRounding.Zero;
-        bool store = BeginStore(s, ref context);
-        if (store)
-        {
-            Floatx80 value = context.Flags == 0 ? X87Unit.Get(s, 0) : Floatx80.DefaultNan;
-            T integer = T.CreateTruncating(Floatx80Math.ToInteger(value, sizeof(T) * 8, ref context));
-            store = CanStore(ref context);
-            if (store && !Operand<TAddressing>.TryWrite(processor, s, op, integer)) return false;
-        }
-
-        EndStore(s, op, ref context, store, pop);
-        return true;
+        if (!BeginStore(s, ref context)) return TryStore(processor, s, op, default(T), ref context, false, pop);
+        Floatx80 value = context.Flags == 0 ? X87Unit.Get(s, 0) : Floatx80.DefaultNan;
+        T integer = T.CreateTruncating(Floatx80Math.ToInteger(value, sizeof(T) * 8, ref context));
+        return TryStore(processor, s, op, integer, ref context, CanStore(ref context), pop);
     }
 
     /// <summary>Looks whether ST(0) is empty: IE and SF then stand in the context's flags. False: not masked, nothing is stored.</summary>
@@ -200,9 +170,17 @@ internal static unsafe class X87Transfer<TAddressing>
     private static bool CanStore(ref FloatContext context) =>
         (context.Flags & ~context.Masks & FloatExceptions.All & ~FloatExceptions.Precision) == 0;
 
-    /// <summary>Records what happened, once nothing can fault any more.</summary>
-    private static void EndStore(VcpuState* s, Operation* op, ref FloatContext context, bool stored, bool pop)
+    /// <summary>
+    /// Stores, and records what happened once nothing can fault any more. Faults of the operand come before exceptions of the
+    /// arithmetic: they are raised even if nothing is stored.
+    /// </summary>
+    private static bool TryStore<T>(Processor processor, VcpuState* s, Operation* op, T value, ref FloatContext context, bool stored, bool pop)
+        where T : unmanaged
     {
+        bool ok = stored
+            ? Operand<TAddressing>.TryWrite(processor, s, op, value)
+            : processor.Mmu.TryProbe(op->Segment, Operand<TAddressing>.EffectiveAddress(s, op), sizeof(T), write: true);
+        if (!ok) return false;
         X87Unit.NoteMemory(s, op, Operand<TAddressing>.EffectiveAddress(s, op));
         if (!stored)
         {
@@ -215,5 +193,6 @@ internal static unsafe class X87Transfer<TAddressing>
         X87Unit.Settle(s, ref context);
         s->X87Status |= (ushort)stackFault;
         if (stored && pop) X87Unit.Pop(s);
+        return true;
     }
 }
