@@ -57,7 +57,8 @@ internal sealed class InstructionGenerator(CaseRandom random, ulong mapBase, int
         return instruction;
     }
 
-    private byte[] RandomEncoding(OpCodeInfo info)
+    /// <summary>The opcode with random surroundings; not every one decodes to the code asked for.</summary>
+    public byte[] RandomEncoding(OpCodeInfo info)
     {
         List<byte> bytes = [];
         bool branch = info.OpCount > 0 && info.Op0Kind is >= OpCodeOperandKind.br16_1 and <= OpCodeOperandKind.br64_4;
