@@ -42,24 +42,46 @@ internal sealed unsafe class SafetyCheck(ulong mapBase, int bitness)
     public bool IsSafe(in Instruction instruction, in CpuImage image)
     {
         if (instruction.Mnemonic is Mnemonic.Lea or Mnemonic.Nop) return true;
+        long cells = BitStringOffset(instruction, image);
         foreach (UsedMemory memory in _info.GetInfo(instruction).GetUsedMemory())
         {
             ulong address = AddressOf(memory, image);
             int size = Math.Max(1, memory.MemorySize.GetSize());
-            if (!IsAllowed(address, size)) return false;
+            if (!IsAllowed(address + (ulong)cells, size)) return false;
         }
 
         return true;
+    }
+
+    /// <summary>How far a register's bit offset moves the operand (Intel SDM 2A BT). The register may be part of the address, too.</summary>
+    private static long BitStringOffset(in Instruction instruction, in CpuImage image)
+    {
+        bool isBitString = instruction.Mnemonic is Mnemonic.Bt or Mnemonic.Bts or Mnemonic.Btr or Mnemonic.Btc
+            && instruction.Op0Kind == OpKind.Memory && instruction.Op1Kind == OpKind.Register;
+        if (!isBitString) return 0;
+        ulong value = RegisterValue(image, instruction.Op1Register);
+        return instruction.Op1Register.GetSize() switch
+        {
+            2 => (short)value >> 4 << 1,
+            4 => (int)value >> 5 << 2,
+            _ => (long)value >> 6 << 3,
+        };
     }
 
     /// <summary>Where the explicit memory operand lies in <see cref="CpuImage.Memory"/>. False: nowhere.</summary>
     public bool TryGetMemoryPlace(in Instruction instruction, in CpuImage image, out int place)
     {
         place = -1;
+        if (instruction.IsIPRelativeMemoryOperand)
+        {
+            place = TestMap.ImageOffset((long)(instruction.MemoryDisplacement64 - mapBase));
+            return place >= 0;
+        }
+
         foreach (UsedMemory memory in _info.GetInfo(instruction).GetUsedMemory())
         {
             if (memory.Base != instruction.MemoryBase || memory.Index != instruction.MemoryIndex) continue;
-            if (!instruction.IsIPRelativeMemoryOperand && memory.Displacement != instruction.MemoryDisplacement64 && bitness == 64) continue;
+            if (memory.Displacement != instruction.MemoryDisplacement64 && bitness == 64) continue;
             place = TestMap.ImageOffset((long)(AddressOf(memory, image) - mapBase));
             return place >= 0;
         }

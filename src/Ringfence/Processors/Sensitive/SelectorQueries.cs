@@ -112,11 +112,10 @@ internal static unsafe class SelectorQueries
             return Flow.Next(processor, s, op);
         }
 
-        ushort* place = Operand<TAddressing>.TryModify<ushort>(processor, s, op);
-        if (place == null) return Flow.Fault(s, op);
-        bool raised = (*place & 3) < wanted;
-        if (raised) *place = (ushort)((*place & 0xfffc) | wanted);
-        if (Operand<TAddressing>.IsStaged(s, place)) Operand<TAddressing>.Commit(processor);
+        // Written only where the RPL changes: a selector that may only be read is good enough otherwise.
+        if (!Operand<TAddressing>.TryRead(processor, s, op, out ushort stored)) return Flow.Fault(s, op);
+        bool raised = (stored & 3) < wanted;
+        if (raised && !Operand<TAddressing>.TryWrite(processor, s, op, (ushort)((stored & 0xfffc) | wanted))) return Flow.Fault(s, op);
         SetZero(s, raised);
         return Flow.Next(processor, s, op);
     }
