@@ -255,8 +255,9 @@ internal static unsafe class StringInstructions
             where TAddressing : struct, IAddressing
         {
             ulong mask = op->AddressMask;
-            if (!Operand<TAddressing>.TryReadAt(processor, s, op->Segment, s->Gpr[6] & mask, out T first)) return false;
+            // Processors read the second operand first, which decides what is raised when both fault.
             if (!Operand<TAddressing>.TryReadAt(processor, s, DestinationSegment<TAddressing>(), s->Gpr[7] & mask, out T second)) return false;
+            if (!Operand<TAddressing>.TryReadAt(processor, s, op->Segment, s->Gpr[6] & mask, out T first)) return false;
             Compare.Apply(s, first, second);
             ulong step = StepOf<T>(s);
             Advance(s, op, 6, step);
