@@ -19,7 +19,8 @@ internal static unsafe class Comparison
         Instruction instruction = test.Decoded;
         Add("vector", (ulong)host.Vector, (ulong)guest.Vector);
         if (host.Vector != guest.Vector) return differences;
-        Add("error code", host.ErrorCode, guest.ErrorCode);
+        ulong errorCode = VendorDifferences.ComparedErrorCode(instruction);
+        Add("error code", host.ErrorCode & errorCode, guest.ErrorCode & errorCode);
         Add("CR2", host.FaultAddress, guest.FaultAddress);
         Add("RIP", host.Rip, guest.Rip);
         bool is64 = test.Bitness == 64;

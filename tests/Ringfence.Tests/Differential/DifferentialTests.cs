@@ -11,7 +11,7 @@ namespace Ringfence.Tests.Differential;
 [Collection(nameof(DifferentialTests))]
 public sealed class DifferentialTests(ITestOutputHelper output)
 {
-    private const long DefaultCases = 300_000;
+    private const long DefaultCases = 1_000_000;
 
     public static TheoryData<string, InstructionFamily, int> Rows
     {

@@ -53,6 +53,7 @@ internal sealed unsafe class SafetyCheck(ulong mapBase, int bitness)
         return true;
     }
 
+<<<<<<< HEAD
     /// <summary>How far a register's bit offset moves the operand (Intel SDM 2A BT). The register may be part of the address, too.</summary>
     private static long BitStringOffset(in Instruction instruction, in CpuImage image)
     {
@@ -84,9 +85,48 @@ internal sealed unsafe class SafetyCheck(ulong mapBase, int bitness)
             if (memory.Displacement != instruction.MemoryDisplacement64 && bitness == 64) continue;
             place = TestMap.ImageOffset((long)(AddressOf(memory, image) - mapBase));
             return place >= 0;
+=======
+    /// <summary>Where the explicit memory operand lies in <see cref="CpuImage.Memory"/>, or -1 if it is in no window.</summary>
+    public int PlaceOfOperand(in Instruction instruction, in CpuImage image)
+    {
+        ulong address = instruction.MemoryDisplacement64;
+        if (!instruction.IsIPRelativeMemoryOperand)
+        {
+            address += RegisterValue(image, instruction.MemoryBase)
+                + (RegisterValue(image, instruction.MemoryIndex) * (ulong)instruction.MemoryIndexScale);
+            Register sized = instruction.MemoryBase != Register.None ? instruction.MemoryBase : instruction.MemoryIndex;
+            if (bitness == 32 || sized.GetSize() == 4) address = (uint)address;
+>>>>>>> 24753b1 (Differential test: a million cases a family; ARPL writes only what it changes; indirect branches must lead where the test waits)
         }
 
-        return false;
+        return TestMap.ImageOffset((long)(address - mapBase));
+    }
+
+    /// <summary>Does an indirect branch or a return lead to where the test waits for it?</summary>
+    public bool IsTargetSafe(TestInstruction test, in CpuImage image)
+    {
+        Instruction instruction = test.Decoded;
+        int place;
+        switch (instruction.FlowControl)
+        {
+            case FlowControl.IndirectBranch or FlowControl.IndirectCall when instruction.Op0Kind == OpKind.Register:
+                return RegisterValue(image, instruction.Op0Register) == mapBase + test.BranchTarget;
+            case FlowControl.IndirectBranch or FlowControl.IndirectCall:
+                place = PlaceOfOperand(instruction, image);
+                break;
+            case FlowControl.Return:
+                place = TestMap.ImageOffset((long)(image.Gpr[4] - mapBase));
+                break;
+            default:
+                return true;
+        }
+
+        if (place < 0 || place + 8 > TestMap.WindowBytes) return false;
+        fixed (byte* memory = image.Memory)
+        {
+            ulong target = bitness == 64 ? *(ulong*)(memory + place) : *(uint*)(memory + place);
+            return target == mapBase + test.BranchTarget;
+        }
     }
 
     private static ulong AddressOf(in UsedMemory memory, in CpuImage image)
