@@ -36,12 +36,6 @@ internal sealed class InstructionGenerator(CaseRandom random, ulong mapBase, int
         // FS holds the runtime's thread data; 66h on near branches means different things to the vendors.
         if (instruction.SegmentPrefix is Register.FS or Register.GS) return false;
         if (instruction.MemorySegment is Register.FS or Register.GS && instruction.MemoryBase == Register.None && HasMemory(instruction)) return false;
-
-        // A bit offset that is also part of the address would lead out of the test's memory.
-        if (instruction.Mnemonic is Mnemonic.Bt or Mnemonic.Bts or Mnemonic.Btr or Mnemonic.Btc && instruction.Op0Kind == OpKind.Memory
-            && instruction.Op1Kind == OpKind.Register
-            && instruction.Op1Register.GetFullRegister() is var offset
-            && (offset == instruction.MemoryBase.GetFullRegister() || offset == instruction.MemoryIndex.GetFullRegister())) return false;
         if (instruction.HasXacquirePrefix || instruction.HasXreleasePrefix) return true;
 
         // Only RSP and ESP address the stack as 16-bit base forms would leave the test's memory.

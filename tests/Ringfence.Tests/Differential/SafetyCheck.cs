@@ -53,39 +53,6 @@ internal sealed unsafe class SafetyCheck(ulong mapBase, int bitness)
         return true;
     }
 
-<<<<<<< HEAD
-    /// <summary>How far a register's bit offset moves the operand (Intel SDM 2A BT). The register may be part of the address, too.</summary>
-    private static long BitStringOffset(in Instruction instruction, in CpuImage image)
-    {
-        bool isBitString = instruction.Mnemonic is Mnemonic.Bt or Mnemonic.Bts or Mnemonic.Btr or Mnemonic.Btc
-            && instruction.Op0Kind == OpKind.Memory && instruction.Op1Kind == OpKind.Register;
-        if (!isBitString) return 0;
-        ulong value = RegisterValue(image, instruction.Op1Register);
-        return instruction.Op1Register.GetSize() switch
-        {
-            2 => (short)value >> 4 << 1,
-            4 => (int)value >> 5 << 2,
-            _ => (long)value >> 6 << 3,
-        };
-    }
-
-    /// <summary>Where the explicit memory operand lies in <see cref="CpuImage.Memory"/>. False: nowhere.</summary>
-    public bool TryGetMemoryPlace(in Instruction instruction, in CpuImage image, out int place)
-    {
-        place = -1;
-        if (instruction.IsIPRelativeMemoryOperand)
-        {
-            place = TestMap.ImageOffset((long)(instruction.MemoryDisplacement64 - mapBase));
-            return place >= 0;
-        }
-
-        foreach (UsedMemory memory in _info.GetInfo(instruction).GetUsedMemory())
-        {
-            if (memory.Base != instruction.MemoryBase || memory.Index != instruction.MemoryIndex) continue;
-            if (memory.Displacement != instruction.MemoryDisplacement64 && bitness == 64) continue;
-            place = TestMap.ImageOffset((long)(AddressOf(memory, image) - mapBase));
-            return place >= 0;
-=======
     /// <summary>Where the explicit memory operand lies in <see cref="CpuImage.Memory"/>, or -1 if it is in no window.</summary>
     public int PlaceOfOperand(in Instruction instruction, in CpuImage image)
     {
@@ -96,7 +63,6 @@ internal sealed unsafe class SafetyCheck(ulong mapBase, int bitness)
                 + (RegisterValue(image, instruction.MemoryIndex) * (ulong)instruction.MemoryIndexScale);
             Register sized = instruction.MemoryBase != Register.None ? instruction.MemoryBase : instruction.MemoryIndex;
             if (bitness == 32 || sized.GetSize() == 4) address = (uint)address;
->>>>>>> 24753b1 (Differential test: a million cases a family; ARPL writes only what it changes; indirect branches must lead where the test waits)
         }
 
         return TestMap.ImageOffset((long)(address - mapBase));
@@ -127,6 +93,21 @@ internal sealed unsafe class SafetyCheck(ulong mapBase, int bitness)
             ulong target = bitness == 64 ? *(ulong*)(memory + place) : *(uint*)(memory + place);
             return target == mapBase + test.BranchTarget;
         }
+    }
+
+    /// <summary>How far a register's bit offset moves the operand (Intel SDM 2A BT). The register may be part of the address, too.</summary>
+    private static long BitStringOffset(in Instruction instruction, in CpuImage image)
+    {
+        bool isBitString = instruction.Mnemonic is Mnemonic.Bt or Mnemonic.Bts or Mnemonic.Btr or Mnemonic.Btc
+            && instruction.Op0Kind == OpKind.Memory && instruction.Op1Kind == OpKind.Register;
+        if (!isBitString) return 0;
+        ulong value = RegisterValue(image, instruction.Op1Register);
+        return instruction.Op1Register.GetSize() switch
+        {
+            2 => (short)value >> 4 << 1,
+            4 => (int)value >> 5 << 2,
+            _ => (long)value >> 6 << 3,
+        };
     }
 
     private static ulong AddressOf(in UsedMemory memory, in CpuImage image)
