@@ -19,8 +19,7 @@ internal static unsafe class Comparison
         Instruction instruction = test.Decoded;
         Add("vector", (ulong)host.Vector, (ulong)guest.Vector);
         if (host.Vector != guest.Vector) return differences;
-        ulong errorCode = VendorDifferences.ComparedErrorCode(instruction);
-        Add("error code", host.ErrorCode & errorCode, guest.ErrorCode & errorCode);
+        Add("error code", host.ErrorCode, guest.ErrorCode);
         Add("CR2", host.FaultAddress, guest.FaultAddress);
         Add("RIP", host.Rip, guest.Rip);
         bool is64 = test.Bitness == 64;

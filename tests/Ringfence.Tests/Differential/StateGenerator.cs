@@ -106,7 +106,7 @@ internal sealed unsafe class StateGenerator(CaseRandom random, ulong mapBase, in
                     SteerMemory(instruction, ref image, interior);
                     break;
                 case OpKind.MemorySegSI or OpKind.MemorySegESI or OpKind.MemorySegRSI:
-                    image.Gpr[6] = IsComparison(instruction) ? Interior(StringMargin) : StringAddress(instruction);
+                    image.Gpr[6] = StringAddress(instruction);
                     image.Gpr[1] = Count();
                     break;
                 case OpKind.MemorySegDI or OpKind.MemorySegEDI or OpKind.MemorySegRDI or OpKind.MemoryESDI or OpKind.MemoryESEDI or OpKind.MemoryESRDI:
@@ -270,10 +270,6 @@ internal sealed unsafe class StateGenerator(CaseRandom random, ulong mapBase, in
     private static bool IsBitString(in Instruction instruction) =>
         instruction.Mnemonic is Mnemonic.Bt or Mnemonic.Bts or Mnemonic.Btr or Mnemonic.Btc
         && instruction.Op0Kind == OpKind.Memory && instruction.Op1Kind == OpKind.Register;
-
-    /// <summary>Which of its two operands is read, and faults, first is the processor's choice.</summary>
-    private static bool IsComparison(in Instruction instruction) =>
-        instruction.Mnemonic is Mnemonic.Cmpsb or Mnemonic.Cmpsw or Mnemonic.Cmpsd or Mnemonic.Cmpsq && instruction.Op0Kind != OpKind.Register;
 
     private static bool IsStateImage(Mnemonic mnemonic) => mnemonic is Mnemonic.Fxsave or Mnemonic.Fxsave64 or Mnemonic.Fnsave or Mnemonic.Fnstenv;
 

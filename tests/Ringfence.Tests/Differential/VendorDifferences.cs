@@ -16,10 +16,8 @@ namespace Ringfence.Tests.Differential;
 /// <item>MOVSXD with a 16-bit operand size: Intel reads 16 bits, AMD 32.</item>
 /// <item>0F 0D with a register operand: Intel has it as a reserved NOP, AMD raises #UD.</item>
 /// <item>F3 90 with REX.B: PAUSE for Iced, XCHG for AMD.</item>
-/// <item>CMPS: which operand is read first, seen if one of them is misaligned and the other faults.</item>
 /// <item>Alignment check of FXSAVE and FXRSTOR: #GP or #AC (Intel SDM 2A).</item>
 /// <item>Alignment check of the byte that ENTER probes at the new top of the stack.</item>
-/// <item>ARPL: whether its page fault is one of reading or already one of writing.</item>
 /// <item>SHLD and SHRD with a count greater than the operand: the result is undefined.</item>
 /// </list>
 /// </summary>
@@ -38,16 +36,9 @@ internal static unsafe class VendorDifferences
     public static bool IsExcluded(Code code, ReadOnlySpan<byte> bytes) =>
         code == Code.Pause && bytes.Length > 2 && (bytes[^2] & 0xf1) == 0x41;
 
-    /// <summary>Bits of a fault's error code to compare.</summary>
-    public static ulong ComparedErrorCode(in Instruction instruction)
-    {
-        const ulong Write = 2;
-        return instruction.Mnemonic == Mnemonic.Arpl ? ~Write : ulong.MaxValue;
-    }
-
     /// <summary>Bits of RFLAGS that are not set before the instruction.</summary>
     public static ulong AvoidedFlags(in Instruction instruction) =>
-        instruction.Mnemonic is Mnemonic.Enter or Mnemonic.Cmpsw or Mnemonic.Cmpsd or Mnemonic.Cmpsq or Mnemonic.Fxsave or Mnemonic.Fxsave64 or Mnemonic.Fxrstor or Mnemonic.Fxrstor64 ? 1UL << 18 : 0;
+        instruction.Mnemonic is Mnemonic.Enter or Mnemonic.Fxsave or Mnemonic.Fxsave64 or Mnemonic.Fxrstor or Mnemonic.Fxrstor64 ? 1UL << 18 : 0;
 
     /// <summary>Bits of a general register to compare.</summary>
     public static ulong ComparedBits(in Instruction instruction, in CpuImage before, int register)
