@@ -101,7 +101,7 @@ internal static unsafe class SimdControl<TAddressing>
 
         if (!processor.Mmu.TryGetLinear(op->Segment, offset, AreaSize, write, out linear)) return false;
         if ((linear & 15) == 0) return true;
-        processor.RaiseFault(!write && (linear & 3) != 0 && SimdAccess.ChecksAlignment(s) ? ExceptionVector.AlignmentCheck : ExceptionVector.GeneralProtection, 0);
+        processor.RaiseFault((linear & 3) != 0 && SimdAccess.ChecksAlignment(s) ? ExceptionVector.AlignmentCheck : ExceptionVector.GeneralProtection, 0);
         return false;
     }
 
