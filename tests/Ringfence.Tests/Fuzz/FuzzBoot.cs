@@ -133,12 +133,17 @@ internal sealed record FuzzBoot(FuzzCode Code, FuzzMode Mode, ulong Seed, long I
     private static ulong Gate(uint offset, ushort selector, ulong type) =>
         (offset & 0xffff) | ((ulong)selector << 16) | (type << 40) | ((ulong)(offset >> 16) << 48);
 
-    private static void WriteTaskState(byte[] low, CaseRandom random)
+    private void WriteTaskState(byte[] low, CaseRandom random)
     {
         Span<byte> tss = low.AsSpan((int)Tss, 0x68);
         for (int i = 4; i < 0x68; i += 4)
             BinaryPrimitives.WriteUInt32LittleEndian(tss[i..], random.OneIn(4) ? (uint)random.Next() : random.OneIn(2) ? (uint)(random.Below(64) * 8) : DataStart + (uint)random.Below(DataBytes));
         if (random.OneIn(2)) BinaryPrimitives.WriteUInt32LittleEndian(tss[28..], Pml4);
+
+        // Mostly a good inner stack: without one every exception of an outer level is a triple fault, and handlers never run.
+        if (random.OneIn(4)) return;
+        BinaryPrimitives.WriteUInt32LittleEndian(tss[4..], DataStart + 0x8000);
+        BinaryPrimitives.WriteUInt32LittleEndian(tss[8..], IsLong ? 0u : 16u);
     }
 
     private static void WritePageTables(byte[] low, CaseRandom random)
