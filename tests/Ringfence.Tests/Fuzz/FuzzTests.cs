@@ -7,7 +7,7 @@ namespace Ringfence.Tests.Fuzz;
 
 /// <summary>
 /// A guest may only harm itself: machines with random memory and random processor states, in every mode, all end normally.
-/// RINGFENCE_SEED repeats a run; each machine is made from the seed, its mode and its number alone.
+/// RINGFENCE_SEED chooses another run than the default one; each machine is made from the seed, its mode and its number alone.
 /// </summary>
 public sealed class FuzzTests(ITestOutputHelper output)
 {
@@ -86,8 +86,7 @@ public sealed class FuzzTests(ITestOutputHelper output)
     }
 
     private static ulong Seed =>
-        ulong.TryParse(Environment.GetEnvironmentVariable("RINGFENCE_SEED"), CultureInfo.InvariantCulture, out ulong seed)
-            ? seed : (ulong)Random.Shared.NextInt64();
+        ulong.TryParse(Environment.GetEnvironmentVariable("RINGFENCE_SEED"), CultureInfo.InvariantCulture, out ulong seed) ? seed : 1;
 
     private static ulong SeedOf(ulong seed, FuzzMode mode, int machine) => seed + ((ulong)mode << 32) + ((ulong)machine * 0x1_0001);
 
