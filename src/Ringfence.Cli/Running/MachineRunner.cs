@@ -21,6 +21,7 @@ internal sealed class MachineRunner : IDisposable
     private readonly RunOptions _options;
     private readonly VirtualMachine _machine;
     private readonly List<OutputFile> _files = [];
+    private readonly OutputFile? _statisticsFile;
     private readonly TaskCompletionSource<(string Reason, int ExitCode, string Message)> _interruption = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Lock _outputLock = new();
     private bool _atLineStart = true;
@@ -45,6 +46,12 @@ internal sealed class MachineRunner : IDisposable
         {
             for (int i = 0; i < options.SerialPorts.Count; i++) Connect(_machine.Serial[i], "--serial", options.SerialPorts[i]);
             Connect(_machine.DebugConsole, "--debugcon", options.DebugConsole);
+            if (options.Statistics is { Path.Length: > 0 } request)
+            {
+                // Opened now: a long run must not end with the news that its counters cannot be written.
+                _statisticsFile = new OutputFile("--stats", request.Path);
+                _files.Add(_statisticsFile);
+            }
         }
         catch
         {
@@ -120,7 +127,7 @@ internal sealed class MachineRunner : IDisposable
             if (_options.Statistics is { } request)
             {
                 StatisticsReport report = new(_machine.Statistics, reason, exitCode, startTime, ProcessMemory.OwnBytes());
-                report.Print(request, _atLineStart);
+                report.Print(request, _statisticsFile, _atLineStart);
             }
 
             return exitCode;

@@ -83,20 +83,22 @@ internal sealed record StatisticsReport(MachineStatistics Statistics, string Exi
 
     /// <summary>Prints what was asked for.</summary>
     /// <param name="request">Which format, where to.</param>
+    /// <param name="file">The file of a request with a path.</param>
     /// <param name="atLineStart">Whether what was written to standard output last ended a line.</param>
-    public void Print(StatisticsRequest request, bool atLineStart)
+    public void Print(StatisticsRequest request, OutputFile? file, bool atLineStart)
     {
-        switch (request)
+        if (request.Format == StatisticsFormat.Json)
         {
-            case { Format: StatisticsFormat.Json, Path: "" }:
-                StandardStream.Write(StandardStream.Output, atLineStart ? ToJson() : [(byte)'\n', .. ToJson()]);
-                break;
-            case { Path: "" }:
-                Messages.Write(ToText(Terminal.IsErrorTerminal));
-                break;
-            default:
-                using (OutputFile file = new("--stats", request.Path)) file.Write(request.Format == StatisticsFormat.Json ? ToJson() : Encoding.UTF8.GetBytes(ToText(onTerminal: false)));
-                break;
+            if (file is not null) file.Write(ToJson());
+            else StandardStream.Write(StandardStream.Output, atLineStart ? ToJson() : [(byte)'\n', .. ToJson()]);
+        }
+        else if (file is not null)
+        {
+            file.Write(Encoding.UTF8.GetBytes(ToText(onTerminal: false)));
+        }
+        else
+        {
+            Messages.Write(ToText(Terminal.IsErrorTerminal));
         }
     }
 

@@ -17,6 +17,7 @@ public sealed class BadInputTests
     [InlineData("--timeout 0", "--timeout: '0' is not a number of seconds above 0")]
     [InlineData("--timeout soon", "--timeout: 'soon' is not a number of seconds above 0")]
     [InlineData("--stats xml", "--stats: 'xml' is not text, text:PATH, json or json:PATH")]
+    [InlineData("--stats json:/no-such-folder/x", "--stats: /no-such-folder/x: no such folder")]
     [InlineData("--stats json:", "--stats: 'json:' is not text, text:PATH, json or json:PATH")]
     [InlineData("--serial tcp:1", "--serial: 'tcp:1' is not stdio, file:PATH or null")]
     [InlineData("--serial stdio --serial stdio", "--serial: only one port can be connected to stdio")]
