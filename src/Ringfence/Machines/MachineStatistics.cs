@@ -62,6 +62,8 @@ public sealed record MachineStatistics
         {
             instructions += processor.State->InstructionCount;
             walks += processor.Mmu.Statistics.Walks;
+            Add(exits, ExitReason.PortIo, processor.Statistics.PortAccesses);
+            Add(exits, ExitReason.Mmio, processor.Mmu.Statistics.DeviceReads + processor.Mmu.Statistics.DeviceWrites);
             Add(exceptions, processor.Statistics.Exceptions);
             Add(interrupts, processor.Statistics.Interrupts);
             lock (processor.Statistics.Unimplemented)

@@ -11,6 +11,9 @@ internal sealed class ProcessorStatistics
     /// <summary>External interrupts delivered, by vector.</summary>
     public long[] Interrupts { get; } = new long[256];
 
+    /// <summary>Accesses to I/O ports.</summary>
+    public long PortAccesses { get; set; }
+
     /// <summary>Instructions that are not implemented and raised #UD, by Iced's code.</summary>
     public Dictionary<Code, long> Unimplemented { get; } = [];
 

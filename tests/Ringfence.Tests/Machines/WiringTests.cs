@@ -11,6 +11,24 @@ namespace Ringfence.Tests.Machines;
 public sealed class WiringTests
 {
     [Fact]
+    public async Task Port_and_device_accesses_and_code_changes_are_counted_as_exits()
+    {
+        using VirtualMachine machine = Start(ProtectedMode(c =>
+        {
+            c.@out(0x80, al);
+            c.@in(al, 0x61);
+            c.mov(eax, __dword_ptr[0xfee00030]);    // the local APIC's version
+            c.mov(__byte_ptr[0x7e00], 0x90);        // the first instruction of this program
+            c.PowerOff();
+        }));
+        await machine.WaitForExitAsync(Patience);
+        IReadOnlyDictionary<Execution.ExitReason, long> exits = machine.Statistics.Exits;
+        exits[Execution.ExitReason.PortIo].ShouldBe(3);
+        exits[Execution.ExitReason.Mmio].ShouldBe(1);
+        exits[Execution.ExitReason.CodeModification].ShouldBe(1);
+    }
+
+    [Fact]
     public async Task Address_line_20_is_forced_to_0_while_port_92h_says_so()
     {
         // FFFF:0510 is linear 100500h, and 500h through the closed gate.

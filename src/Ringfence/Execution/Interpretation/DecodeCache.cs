@@ -28,6 +28,7 @@ internal sealed unsafe class DecodeCache : ICodeWatcher, IDisposable
     private const int PageLimit = 6144;
 
     private readonly Processor _processor;
+    private readonly ExitStatistics _exits;
     private readonly PhysicalMemory _memory;
     private readonly Operation* _arena;
     private readonly byte* _entryPool;
@@ -38,8 +39,9 @@ internal sealed unsafe class DecodeCache : ICodeWatcher, IDisposable
     private uint _next = 1;
     private int _poolUsed;
 
-    public DecodeCache(Processor processor)
+    public DecodeCache(Processor processor, ExitStatistics exits)
     {
+        _exits = exits;
         _processor = processor;
         _memory = processor.Mmu.Memory;
         _arena = (Operation*)NativeMemoryMap.Allocate(ArenaOperations * Operation.SizeInBytes);
@@ -153,6 +155,7 @@ internal sealed unsafe class DecodeCache : ICodeWatcher, IDisposable
 
         if (!any) return;
         Invalidations++;
+        _exits.Count(ExitReason.CodeModification);
         _memory.RemoveCodeUser(frame, _processor.Index);
     }
 

@@ -27,7 +27,7 @@ internal sealed unsafe class Interpreter : IExecutionEngine
     {
         _processor = processor;
         _s = processor.State;
-        _cache = new DecodeCache(processor);
+        _cache = new DecodeCache(processor, Exits);
         nuint bytes = (nuint)(SingleSlots * sizeof(SingleSlot));
         _singles = (SingleSlot*)NativeMemory.AlignedAlloc(bytes, 64);
         NativeMemory.Clear(_singles, bytes);

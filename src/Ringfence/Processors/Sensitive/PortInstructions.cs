@@ -60,7 +60,7 @@ internal static unsafe class PortInstructions
         where T : unmanaged, IBinaryInteger<T>, IUnsignedNumber<T>
     {
         if (!TaskState.TryCheckPorts(processor, port, sizeof(T))) return Flow.Fault(s, op);
-        CheckBreakpoints(s, port, sizeof(T));
+        CountAccess(processor, s, port, sizeof(T));
         T value = T.CreateTruncating(processor.Bus.ReadPort(port, sizeof(T)));
         Register.Write(s, 0, value);
         return Flow.Leave(s, op);
@@ -70,7 +70,7 @@ internal static unsafe class PortInstructions
         where T : unmanaged, IBinaryInteger<T>, IUnsignedNumber<T>
     {
         if (!TaskState.TryCheckPorts(processor, port, sizeof(T))) return Flow.Fault(s, op);
-        CheckBreakpoints(s, port, sizeof(T));
+        CountAccess(processor, s, port, sizeof(T));
         processor.Bus.WritePort(port, sizeof(T), uint.CreateTruncating(Register.Read<T>(s, 0)));
         return Flow.Leave(s, op);
     }
@@ -130,7 +130,7 @@ internal static unsafe class PortInstructions
         if (!TaskState.TryCheckPorts(processor, port, sizeof(T))) return false;
         if (!processor.Mmu.TryGetLinear(segment, offset, sizeof(T), write: true, out ulong linear)) return false;
         if (!processor.Mmu.TryProbeWrite(linear, sizeof(T), Privilege.Current)) return false;
-        CheckBreakpoints(s, port, sizeof(T));
+        CountAccess(processor, s, port, sizeof(T));
         T value = T.CreateTruncating(processor.Bus.ReadPort(port, sizeof(T)));
         if (!Operand<TAddressing>.TryWriteAt(processor, s, segment, offset, value)) return false;
         Advance(s, op, pointer, Step<T>(s));
@@ -144,10 +144,16 @@ internal static unsafe class PortInstructions
         ushort port = (ushort)s->Gpr[2];
         if (!TaskState.TryCheckPorts(processor, port, sizeof(T))) return false;
         if (!Operand<TAddressing>.TryReadAt(processor, s, op->Segment, s->Gpr[pointer] & op->AddressMask, out T value)) return false;
-        CheckBreakpoints(s, port, sizeof(T));
+        CountAccess(processor, s, port, sizeof(T));
         processor.Bus.WritePort(port, sizeof(T), uint.CreateTruncating(value));
         Advance(s, op, pointer, Step<T>(s));
         return true;
+    }
+
+    private static void CountAccess(Processor processor, VcpuState* s, ushort port, int size)
+    {
+        processor.Statistics.PortAccesses++;
+        CheckBreakpoints(s, port, size);
     }
 
     /// <summary>I/O breakpoints (CR4.DE, R/W = 10b): #DB follows the instruction (Intel SDM 3B 18.2.4).</summary>
