@@ -246,7 +246,7 @@ internal static unsafe class X87Control<TAddressing>
 
     /// <summary>
     /// Writes nothing unless everything can be written, but where the operand wraps around its segment. Alignment checks are of
-    /// the environment's elements (Intel SDM 3A table 7-7).
+    /// the environment's elements (Intel SDM 3A table 6-7).
     /// </summary>
     private static bool TryWriteImage(Processor processor, VcpuState* s, Operation* op, byte* image, int size, int first)
     {
