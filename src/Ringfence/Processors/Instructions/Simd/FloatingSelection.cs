@@ -113,10 +113,10 @@ internal static unsafe class FloatingSelection
             1 => Either<Predicates.LessThan, T, TAddressing>(instruction, scalar),
             2 => Either<Predicates.LessThanOrEqual, T, TAddressing>(instruction, scalar),
             3 => Either<Predicates.Unordered, T, TAddressing>(instruction, scalar),
-            4 => Either<Predicates.NotEqual, T, TAddressing>(instruction, scalar),
-            5 => Either<Predicates.NotLessThan, T, TAddressing>(instruction, scalar),
-            6 => Either<Predicates.NotLessThanOrEqual, T, TAddressing>(instruction, scalar),
-            _ => Either<Predicates.Ordered, T, TAddressing>(instruction, scalar),
+            4 => Either<Predicates.Opposite<Predicates.Equal>, T, TAddressing>(instruction, scalar),
+            5 => Either<Predicates.Opposite<Predicates.LessThan>, T, TAddressing>(instruction, scalar),
+            6 => Either<Predicates.Opposite<Predicates.LessThanOrEqual>, T, TAddressing>(instruction, scalar),
+            _ => Either<Predicates.Opposite<Predicates.Unordered>, T, TAddressing>(instruction, scalar),
         };
 
     private static Handler Either<TOperation, T, TAddressing>(in Instruction instruction, bool scalar)
