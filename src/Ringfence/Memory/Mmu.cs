@@ -56,19 +56,28 @@ internal sealed unsafe class Mmu : IDisposable
     private ulong _largeHighUpper;
     private Staged _staged;
 
-    public Mmu(Processor processor, PhysicalMemory memory)
+    /// <summary>Makes the unit of a processor; <paramref name="tables"/> is zeroed memory for <see cref="TableBytes"/>, which the processor owns.</summary>
+    public Mmu(Processor processor, PhysicalMemory memory, TlbEntry* tables)
     {
         _processor = processor;
         _s = processor.State;
         _memory = memory;
-        nuint tableBytes = (nuint)(TableCount * TableEntries * sizeof(TlbEntry));
-        _tables = (TlbEntry*)NativeMemory.AlignedAlloc(tableBytes, 64);
+        _tables = tables;
         nuint codeBytes = (nuint)(CodeEntries * sizeof(CodeTlbEntry));
         _codeTlb = (CodeTlbEntry*)NativeMemory.AlignedAlloc(codeBytes, 64);
         _s->CodeTlb = _codeTlb;
         _s->Tlb = _tables;
         ClearTables();
     }
+
+    /// <summary>Bytes of the data TLB's tables.</summary>
+    public static nuint TableBytes => (nuint)(TableCount * TableEntries * sizeof(TlbEntry));
+
+    /// <summary>Told when linear addresses may lead elsewhere than before.</summary>
+    public IMappingObserver? MappingObserver { get; set; }
+
+    /// <summary>Byte distance from the first table to the one that <see cref="VcpuState.Tlb"/> is.</summary>
+    public int CurrentTableOffset => (int)((byte*)_s->Tlb - (byte*)_tables);
 
     /// <summary>The physical memory behind this unit.</summary>
     public PhysicalMemory Memory => _memory;
@@ -112,6 +121,7 @@ internal sealed unsafe class Mmu : IDisposable
 
         _largeLow = _largeLowUpper = ulong.MaxValue;
         _largeHigh = _largeHighUpper = 0;
+        MappingObserver?.AllChanged();
         RefreshMode();
     }
 
@@ -134,6 +144,7 @@ internal sealed unsafe class Mmu : IDisposable
 
         CodeEntryFor(linear)->Tag = 0;
         _s->CodeEntries = null;
+        MappingObserver?.PageChanged(linear & ~0xfffUL);
     }
 
     /// <summary>Forgets which code the linear pages lead to (the code segment or decoded code changed).</summary>
@@ -154,6 +165,19 @@ internal sealed unsafe class Mmu : IDisposable
         for (int i = 0; i < TableCount * TableEntries; i++)
             if (_tables[i].Physical == page) _tables[i].WriteTag = 0;
         _memory.RemoveWriter(frame, _processor.Index);
+    }
+
+    /// <summary>
+    /// Makes every write to a page that is about to hold decoded code be seen: announces the code first, then removes everybody's
+    /// unseen way to write the page; writers do it the other way round.
+    /// </summary>
+    public void WatchCode(ulong frame)
+    {
+        int self = 1 << _processor.Index;
+        _memory.AddCodeUser(frame, _processor.Index);
+        int writers = _memory.Writers(frame);
+        if ((writers & self) != 0) DropWriter(frame);
+        if ((writers & ~self) != 0) _processor.Bus.ShootDownWriters(_processor, frame, writers & ~self);
     }
 
     /// <summary>Translates an instruction fetch. False: #PF was raised.</summary>
@@ -292,7 +316,6 @@ internal sealed unsafe class Mmu : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
-        NativeMemory.AlignedFree(_tables);
         NativeMemory.AlignedFree(_codeTlb);
     }
 
@@ -526,6 +549,16 @@ internal interface ICodeWatcher
 {
     /// <summary>Bytes at a physical address (inside one page) have been written by this processor.</summary>
     void Written(ulong physical, int length);
+}
+
+/// <summary>Told when the guest has made the processor forget translations.</summary>
+internal interface IMappingObserver
+{
+    /// <summary>Every linear address may lead elsewhere.</summary>
+    void AllChanged();
+
+    /// <summary>One linear page may lead elsewhere.</summary>
+    void PageChanged(ulong linear);
 }
 
 /// <summary>Counters of an <see cref="Mmu"/>.</summary>

@@ -12,6 +12,8 @@ namespace Ringfence.Processors;
 /// </summary>
 public sealed unsafe class Processor : IDisposable
 {
+    private const int PageSize = 4096;
+
     private readonly object _wakeUp = new();
     private bool _waiting;
 
@@ -23,11 +25,16 @@ public sealed unsafe class Processor : IDisposable
     {
         Index = index;
         Bus = bus;
-        State = (VcpuState*)NativeMemory.AlignedAlloc((nuint)sizeof(VcpuState), 64);
-        NativeMemory.Clear(State, (nuint)sizeof(VcpuState));
-        Mmu = new Mmu(this, memory);
+        // One block, so that emitted code reaches the TLB at a fixed distance from the state.
+        nuint bytes = TlbOffset + Mmu.TableBytes;
+        State = (VcpuState*)NativeMemory.AlignedAlloc(bytes, PageSize);
+        NativeMemory.Clear(State, bytes);
+        Mmu = new Mmu(this, memory, (TlbEntry*)((byte*)State + TlbOffset));
         Reset.PowerOn(this);
     }
+
+    /// <summary>Distance of the Mmu's tables from <see cref="State"/>.</summary>
+    internal static uint TlbOffset => ((uint)sizeof(VcpuState) + PageSize - 1) & ~(PageSize - 1U);
 
     /// <summary>Number of the processor in its machine, also its initial APIC ID.</summary>
     public int Index { get; }
@@ -72,6 +79,7 @@ public sealed unsafe class Processor : IDisposable
     {
         // The full fence of Or orders it before the read: either the waiter sees the event or we see the waiter.
         Interlocked.Or(ref State->Events, events);
+        if (State->Native.PollTrap is not null) Volatile.Write(ref *(nint*)&State->Native.Poll, (nint)State->Native.PollTrap);
         if (!Volatile.Read(ref _waiting)) return;
         lock (_wakeUp) Monitor.PulseAll(_wakeUp);
     }

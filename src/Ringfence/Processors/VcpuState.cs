@@ -229,6 +229,9 @@ public unsafe struct VcpuState
     /// <summary>Where slow memory paths leave what they read, and where read-modify-write operands that are not plain RAM are changed.</summary>
     public fixed ulong Transfer[8];
 
+    /// <summary>What only emitted code and its engine use.</summary>
+    public NativeCodeState Native;
+
     /// <summary>General register <paramref name="index"/>.</summary>
     [UnscopedRef]
     public ref ulong this[int index]

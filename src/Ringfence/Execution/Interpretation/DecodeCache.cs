@@ -65,9 +65,6 @@ internal sealed unsafe class DecodeCache : ICodeWatcher, IDisposable
     /// <summary>Times everything was thrown away because the arena was full.</summary>
     public long Overflows { get; private set; }
 
-    /// <summary>0: 16-bit, 1: 32-bit, 2: 64-bit.</summary>
-    public static int KindOf(VcpuState* s) => s->Mode == ProcessorMode.Long ? 2 : s->Segment(SegmentIndex.Cs).IsBig ? 1 : 0;
-
     /// <summary>The page's cache entry, made if it does not exist. Only between blocks.</summary>
     public CodePage PageFor(ulong frame, int kind)
     {
@@ -104,24 +101,8 @@ internal sealed unsafe class DecodeCache : ICodeWatcher, IDisposable
             return null;
         }
 
-        if (page.Lines == 0 && writable) Watch(page.Frame);
+        if (page.Lines == 0 && writable) _processor.Mmu.WatchCode(page.Frame);
         return DecodeBlock(page, host, offset);
-    }
-
-    /// <summary>Decodes one instruction from bytes outside any page's cache into <paramref name="op"/> and a sentinel behind it.</summary>
-    /// <returns>False if the bytes end before the instruction does.</returns>
-    public bool TryDecodeOne(byte* bytes, int length, int pageOffset, int kind, Operation* op)
-    {
-        _bytes.Set(bytes, length);
-        Decoder decoder = _decoders[kind];
-        decoder.IP = (ulong)pageOffset;
-        decoder.Decode(out Instruction instruction);
-        if (decoder.LastError == DecoderError.NoMoreBytes) return false;
-        OperationDecoder.Decode(instruction, op, pageOffset, kind == 2, 1);
-        op->Flags |= OperationFlags.SingleStep;
-        SetSentinel(op + 1, pageOffset + op->Length, 2);
-        op[1].Flags |= OperationFlags.SingleStep;
-        return true;
     }
 
     /// <inheritdoc/>
@@ -182,16 +163,6 @@ internal sealed unsafe class DecodeCache : ICodeWatcher, IDisposable
         _processor.Mmu.FlushCodeTlb();
     }
 
-    /// <summary>Announces decoded code first, then removes everybody's unseen way to write the page: writers do it the other way round.</summary>
-    private void Watch(ulong frame)
-    {
-        int self = 1 << _processor.Index;
-        _memory.AddCodeUser(frame, _processor.Index);
-        int writers = _memory.Writers(frame);
-        if ((writers & self) != 0) _processor.Mmu.DropWriter(frame);
-        if ((writers & ~self) != 0) _processor.Bus.ShootDownWriters(_processor, frame, writers & ~self);
-    }
-
     private Operation* DecodeBlock(CodePage page, byte* host, int offset)
     {
         Decoder decoder = _decoders[page.Kind];
@@ -217,7 +188,7 @@ internal sealed unsafe class DecodeCache : ICodeWatcher, IDisposable
         int operations = count;
         if (!ended)
         {
-            SetSentinel(op, at, count + 1);
+            SingleDecoder.SetSentinel(op, at, count + 1);
             operations++;
         }
 
@@ -226,28 +197,5 @@ internal sealed unsafe class DecodeCache : ICodeWatcher, IDisposable
         page.Entries[offset] = first;
         _next += (uint)operations;
         return _arena + first;
-    }
-
-    private static void SetSentinel(Operation* op, int pageOffset, int count)
-    {
-        *op = default;
-        op->Execute = &ControlTransferInstructions.EndOfBlock;
-        op->PageOffset = (ushort)pageOffset;
-        op->Count = (ushort)count;
-    }
-
-    /// <summary>Guest code bytes for Iced.</summary>
-    private sealed class CodeBytes : CodeReader
-    {
-        private byte* _at;
-        private byte* _end;
-
-        public void Set(byte* bytes, int length)
-        {
-            _at = bytes;
-            _end = bytes + length;
-        }
-
-        public override int ReadByte() => _at < _end ? *_at++ : -1;
     }
 }

@@ -1,0 +1,141 @@
+using Ringfence.Processors;
+using Ringfence.Processors.Sensitive;
+
+namespace Ringfence.Execution;
+
+/// <summary>
+/// What all engines that run on this host's own threads have in common: the order in which events, activity, limits, steps and
+/// faults are looked at between runs of guest code. An engine adds how guest code runs.
+/// </summary>
+internal abstract unsafe class EngineLoop : IExecutionEngine
+{
+    private protected EngineLoop(Processor processor)
+    {
+        Processor = processor;
+        State = processor.State;
+        Stepper = new SingleStepper(processor, Exits);
+        if (State->InstructionLimit == 0) State->InstructionLimit = ulong.MaxValue;
+    }
+
+    /// <inheritdoc/>
+    public abstract string Name { get; }
+
+    /// <inheritdoc/>
+    public ExitStatistics Exits { get; } = new();
+
+    /// <summary>Called before each instruction, with RIP exact, while it is set: the machine then runs one instruction at a time.</summary>
+    public Action<Processor>? Tracer
+    {
+        get => Stepper.Tracer;
+        set => Stepper.Tracer = value;
+    }
+
+    /// <summary>The processor whose code runs.</summary>
+    private protected Processor Processor { get; }
+
+    /// <summary>Its state.</summary>
+    private protected VcpuState* State { get; }
+
+    /// <summary>Executes instructions one at a time.</summary>
+    private protected SingleStepper Stepper { get; }
+
+    /// <inheritdoc/>
+    public ExitReason Run()
+    {
+        VcpuState* s = State;
+        Prepare();
+        while (true)
+        {
+            if ((Volatile.Read(ref s->Events) & s->EventMask) != 0 && TryHandleEvents(out ExitReason reason)) return Count(reason);
+            if (s->Activity != ActivityState.Active)
+                return Count(s->Activity == ActivityState.Shutdown ? ExitReason.Shutdown : ExitReason.Halt);
+            if (s->InstructionCount >= s->InstructionLimit) return Count(ExitReason.InstructionLimit);
+            if ((s->StepMode | s->InterruptShadow) != 0 || Stepper.Tracer is not null)
+            {
+                Stepper.Step();
+                continue;
+            }
+
+            RunCode();
+            if (s->FaultPending != 0) Stepper.DeliverFault();
+        }
+    }
+
+    /// <inheritdoc/>
+    public virtual void Dispose() => Stepper.Dispose();
+
+    /// <summary>Called when <see cref="Run"/> begins, on the thread that will run guest code.</summary>
+    private protected virtual void Prepare()
+    {
+    }
+
+    /// <summary>Runs guest code from RIP until a fault is pending, an event waits, the limit is reached or the mode needs another look.</summary>
+    private protected abstract void RunCode();
+
+    /// <summary>Forgets the code of a physical page that somebody else wrote.</summary>
+    private protected abstract void InvalidateCode(ulong frame);
+
+    private ExitReason Count(ExitReason reason)
+    {
+        Exits.Count(reason);
+        return reason;
+    }
+
+    /// <summary>Events in the order of their priority (Intel SDM 3A table 6-2). True: Run returns.</summary>
+    private bool TryHandleEvents(out ExitReason reason)
+    {
+        VcpuState* s = State;
+        int events = Volatile.Read(ref s->Events) & s->EventMask;
+        reason = ExitReason.Stop;
+        if ((events & ProcessorEvents.FlushCode) != 0)
+        {
+            Processor.Withdraw(ProcessorEvents.FlushCode);
+            while (Processor.StaleCode.TryDequeue(out ulong frame)) InvalidateCode(frame);
+        }
+
+        if ((events & ProcessorEvents.Stop) != 0) return true;
+        if ((events & ProcessorEvents.Timer) != 0)
+        {
+            reason = ExitReason.InstructionLimit;
+            return true;
+        }
+
+        if ((events & ProcessorEvents.Init) != 0)
+        {
+            Exits.Count(ExitReason.ProcessorReset);
+            Processor.Withdraw(ProcessorEvents.Init);
+            Reset.Initialize(Processor);
+            return false;
+        }
+
+        if ((events & ProcessorEvents.StartUp) != 0)
+        {
+            Processor.Withdraw(ProcessorEvents.StartUp);
+            if (s->Activity == ActivityState.WaitForSipi)
+            {
+                Exits.Count(ExitReason.ProcessorReset);
+                StartUp.Begin(Processor, Processor.StartUpVector);
+            }
+
+            return false;
+        }
+
+        if (s->InterruptShadow != 0 || s->Activity is ActivityState.WaitForSipi or ActivityState.Shutdown) return false;
+        if ((events & ProcessorEvents.Nmi) != 0 && s->NmiBlocked == 0)
+        {
+            Exits.Count(ExitReason.ExternalInterrupt);
+            Processor.Withdraw(ProcessorEvents.Nmi);
+            s->Activity = ActivityState.Active;
+            EventDelivery.DeliverNmi(Processor);
+            return false;
+        }
+
+        if ((events & ProcessorEvents.Interrupt) == 0) return false;
+        int vector = Processor.Bus.AcknowledgeInterrupt(Processor);
+        if (vector < 0) return false;
+        Exits.Count(ExitReason.ExternalInterrupt);
+        s->Activity = ActivityState.Active;
+        EventDelivery.DeliverInterrupt(Processor, vector);
+        return false;
+    }
+}

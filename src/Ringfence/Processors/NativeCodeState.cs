@@ -1,0 +1,55 @@
+using System.Runtime.InteropServices;
+using Ringfence.Host;
+
+namespace Ringfence.Processors;
+
+/// <summary>
+/// The part of a processor's state that emitted code and the engine that emits it share. Emitted code reaches it, as all of
+/// <see cref="VcpuState"/>, relative to the host thread's GS base.
+/// </summary>
+[StructLayout(LayoutKind.Sequential)]
+public unsafe struct NativeCodeState
+{
+    /// <summary>
+    /// The guest's status flags while they are not in the host's: SF, ZF, AF, PF and CF in bits 8 to 15 as LAHF stores them, OF in bit 0.
+    /// </summary>
+    public ushort Flags;
+
+    /// <summary>The host's flags at a host fault, in the same form.</summary>
+    public ushort FaultFlags;
+
+    /// <summary>Version of the mappings that code was found through: a code page's own must equal it before its fragments are entered.</summary>
+    public uint CodeEpoch;
+
+    /// <summary>The site through which translated code came back.</summary>
+    public ulong ExitSite;
+
+    /// <summary>The site of the last indirect transfer; its target's look-up may fail.</summary>
+    public ulong IndirectSite;
+
+    /// <summary>Guest address whose fragment was not found.</summary>
+    public ulong Target;
+
+    /// <summary>Where <c>enter</c> jumps to.</summary>
+    public void* EntryPoint;
+
+    /// <summary>
+    /// What translated code reads at loop heads: a readable page, or an inaccessible one as soon as an event is posted. Any thread sets it.
+    /// </summary>
+    public void* Poll;
+
+    /// <summary>The inaccessible page.</summary>
+    public void* PollTrap;
+
+    /// <summary>Fragments of the current mode by the low 16 bits of their address.</summary>
+    public void** JumpTable;
+
+    /// <summary>The host's MXCSR outside translated code.</summary>
+    public uint HostMxcsr;
+
+    /// <summary>Scratch of emitted code.</summary>
+    public uint Scratch;
+
+    /// <summary>Where the host's fault handler leaves what happened.</summary>
+    internal HostFault Fault;
+}
