@@ -1,19 +1,44 @@
 using Ringfence.Execution;
-using Ringfence.Execution.Interpretation;
+using Ringfence.Machines;
 using Ringfence.Processors;
+using Ringfence.Tests.Support;
 
 namespace Ringfence.Tests;
 
-/// <summary>Every engine is a row of every test: the rows.</summary>
-public static class Engines
+/// <summary>
+/// Every engine is a row of every test: a test marked with <see cref="EngineFactAttribute"/> or <see cref="EngineTheoryAttribute"/> runs
+/// once for each of <see cref="Names"/>, and what it makes while it runs is made for <see cref="Current"/>.
+/// </summary>
+internal static class Engines
 {
-    /// <summary>The names, as on the command line.</summary>
-    public static IReadOnlyList<string> Names { get; } = ["interpreter"];
+    private static readonly AsyncLocal<string?> Row = new();
 
-    /// <summary>Makes the named engine for a processor.</summary>
-    internal static IExecutionEngine Create(string name, Processor processor) => name switch
+    /// <summary>
+    /// The names, as on the command line: a new engine is one name more. RINGFENCE_ENGINES (names with commas between them) chooses others
+    /// for one run.
+    /// </summary>
+    public static IReadOnlyList<string> Names { get; } = Chosen() ?? ["interpreter"];
+
+    /// <summary>The engine of the test that runs; outside such tests the first one.</summary>
+    public static string Current => Row.Value ?? Names[0];
+
+    /// <summary>The same for <see cref="MachineOptions.Engine"/>.</summary>
+    public static EngineKind CurrentKind => KindOf(Current);
+
+    /// <summary>Makes the engine of the test that runs for a processor.</summary>
+    public static IExecutionEngine Create(Processor processor) => EngineFactory.Create(CurrentKind, processor);
+
+    /// <summary>Makes an engine the current one of the calling asynchronous method and of everything that it starts.</summary>
+    public static void Enter(string name) => Row.Value = name;
+
+    // A name that does not exist fails the tests that ask for it; discovery must not fail, since then nothing would.
+    private static EngineKind KindOf(string name) =>
+        Enum.TryParse(name, ignoreCase: true, out EngineKind kind) ? kind : throw new ArgumentOutOfRangeException(nameof(name), name, "No such engine.");
+
+    private static string[]? Chosen()
     {
-        "interpreter" => new Interpreter(processor),
-        _ => throw new ArgumentOutOfRangeException(nameof(name), name, "No such engine."),
-    };
+        string[] names = (Environment.GetEnvironmentVariable("RINGFENCE_ENGINES") ?? "")
+            .Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
+        return names.Length == 0 ? null : names;
+    }
 }

@@ -17,13 +17,13 @@ internal sealed unsafe class DifferentialRun : IDisposable
     private readonly CpuImage* _images = (CpuImage*)NativeMemory.AlignedAlloc((nuint)(5 * sizeof(CpuImage)), 64);
     private readonly SortedDictionary<Code, string> _failures = [];
 
-    /// <summary>Prepares a run.</summary>
-    public DifferentialRun(string engine, ulong seed, int bitness)
+    /// <summary>Prepares a run in the current engine.</summary>
+    public DifferentialRun(ulong seed, int bitness)
     {
         _seed = seed;
         _bitness = bitness;
         NativeMemory.Clear(_images, (nuint)(5 * sizeof(CpuImage)));
-        _guest = new GuestCpu(_host.Base, processor => Engines.Create(engine, processor));
+        _guest = new GuestCpu(_host.Base);
     }
 
     /// <summary>Cases executed so far.</summary>

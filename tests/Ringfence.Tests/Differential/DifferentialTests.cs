@@ -1,5 +1,6 @@
 using System.Globalization;
 using Iced.Intel;
+using Ringfence.Tests.Support;
 using Xunit.Abstractions;
 
 namespace Ringfence.Tests.Differential;
@@ -13,27 +14,24 @@ public sealed class DifferentialTests(ITestOutputHelper output)
 {
     private const long DefaultCases = 1_000_000;
 
-    public static TheoryData<string, InstructionFamily, int> Rows
+    public static TheoryData<InstructionFamily, int> Rows
     {
         get
         {
-            TheoryData<string, InstructionFamily, int> rows = [];
-            foreach (string engine in Engines.Names)
+            TheoryData<InstructionFamily, int> rows = [];
+            foreach (InstructionFamily family in Enum.GetValues<InstructionFamily>())
             {
-                foreach (InstructionFamily family in Enum.GetValues<InstructionFamily>())
-                {
-                    rows.Add(engine, family, 64);
-                    rows.Add(engine, family, 32);
-                }
+                rows.Add(family, 64);
+                rows.Add(family, 32);
             }
 
             return rows;
         }
     }
 
-    [SkippableTheory]
+    [EngineTheory]
     [MemberData(nameof(Rows))]
-    public void Random_instructions_do_what_they_do_on_the_host_processor(string engine, InstructionFamily family, int bitness)
+    public void Random_instructions_do_what_they_do_on_the_host_processor(InstructionFamily family, int bitness)
     {
         Skip.IfNot(HostCpu.IsSupported, "The host is not x86-64 Linux.");
         ulong seed = Setting("RINGFENCE_SEED") is ulong given ? given : 1;
@@ -43,10 +41,10 @@ public sealed class DifferentialTests(ITestOutputHelper output)
         if (only is not null) codes = [.. codes.Where(code => code.ToString().StartsWith(only, StringComparison.OrdinalIgnoreCase))];
         Skip.If(codes.Length == 0, $"No code of the family begins with {only}.");
 
-        using DifferentialRun run = new(engine, seed, bitness);
+        using DifferentialRun run = new(seed, bitness);
         run.Run(codes, cases);
 
-        string summary = $"{engine}, {family}, {bitness}-bit: {run.Cases} cases of {codes.Length} codes, {run.Faults} faults, seed {seed}; "
+        string summary = $"{Engines.Current}, {family}, {bitness}-bit: {run.Cases} cases of {codes.Length} codes, {run.Faults} faults, seed {seed}; "
             + $"not run: {string.Join(' ', run.NeverRun)}";
         output.WriteLine(summary);
         Console.WriteLine(summary);

@@ -6,7 +6,7 @@ using Ringfence.Processors;
 namespace Ringfence.Tests.Differential;
 
 /// <summary>
-/// Executes single instructions in an engine: a processor in long mode at CPL 3 whose page tables put <see cref="TestMap"/> at the
+/// Executes single instructions in the current engine: a processor in long mode at CPL 3 whose page tables put <see cref="TestMap"/> at the
 /// addresses it has on the host, with the selectors a Linux process has. Behind the instruction stands HLT, whose #GP ends the case;
 /// every exception goes through the IDT to a HLT at CPL 0, so that delivery is part of what is compared.
 /// </summary>
@@ -44,8 +44,7 @@ internal sealed unsafe class GuestCpu : IDisposable
 
     /// <summary>Makes the processor.</summary>
     /// <param name="mapBase">First linear address of <see cref="TestMap"/>.</param>
-    /// <param name="engine">Makes the engine.</param>
-    public GuestCpu(ulong mapBase, Func<Processor, IExecutionEngine> engine)
+    public GuestCpu(ulong mapBase)
     {
         _base = mapBase;
         _processor = new Processor(0, _memory, new SilentBus());
@@ -56,7 +55,7 @@ internal sealed unsafe class GuestCpu : IDisposable
         };
         WriteTables();
         EnterLongMode();
-        _engine = engine(_processor);
+        _engine = Engines.Create(_processor);
     }
 
     /// <summary>The processor, for tests that look deeper.</summary>

@@ -7,7 +7,7 @@ namespace Ringfence.Tests.Interpretation;
 
 public sealed unsafe class InterpreterTests
 {
-    [Fact]
+    [EngineFact]
     public void Prime_counting_by_trial_division_is_right()
     {
         using var machine = new BareProcessor();
@@ -46,7 +46,7 @@ public sealed unsafe class InterpreterTests
         machine.State->Gpr[3].ShouldBe(168UL);
     }
 
-    [Fact]
+    [EngineFact]
     public void The_instruction_count_is_exact_at_block_boundaries()
     {
         using var machine = new BareProcessor();
@@ -65,7 +65,7 @@ public sealed unsafe class InterpreterTests
         machine.State->Rip.ShouldBe(BareProcessor.Code);
     }
 
-    [Fact]
+    [EngineFact]
     public void A_tight_loop_notices_a_stop_request()
     {
         using var machine = new BareProcessor();
@@ -81,7 +81,7 @@ public sealed unsafe class InterpreterTests
         machine.State->Rip.ShouldBe(BareProcessor.Code);
     }
 
-    [Fact]
+    [EngineFact]
     public void A_repeated_move_with_overlap_repeats_its_first_bytes()
     {
         using var machine = new BareProcessor();
@@ -104,7 +104,7 @@ public sealed unsafe class InterpreterTests
         machine.State->Gpr[6].ShouldBe(0x30009UL);
     }
 
-    [Fact]
+    [EngineFact]
     public void A_repeated_store_crosses_pages_and_is_complete()
     {
         using var machine = new BareProcessor();
@@ -125,7 +125,7 @@ public sealed unsafe class InterpreterTests
         machine.State->Gpr[7].ShouldBe(0x30ff2UL + 12000);
     }
 
-    [Fact]
+    [EngineFact]
     public void The_tracer_sees_every_instruction()
     {
         using var machine = new BareProcessor();
@@ -137,7 +137,7 @@ public sealed unsafe class InterpreterTests
             a.jmp(top);
         });
         var seen = new List<ulong>();
-        machine.Engine.Tracer = processor => seen.Add(processor.State->Rip);
+        ((Execution.EngineLoop)machine.Engine).Tracer = processor => seen.Add(processor.State->Rip);
         machine.Run(6);
         seen.ShouldBe([0x10000, 0x10001, 0x10000, 0x10001, 0x10000, 0x10001]);
     }

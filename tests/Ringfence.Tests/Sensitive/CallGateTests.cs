@@ -10,7 +10,7 @@ public sealed unsafe class CallGateTests
     private const ushort GateSelector = TestMachine.FirstFree;
     private const ushort CodeSelector = TestMachine.FirstFree + 8;
 
-    [Fact]
+    [EngineFact]
     public void A_far_call_and_return_at_the_same_level_keep_CPL_and_stack()
     {
         using var machine = new TestMachine();
@@ -25,7 +25,7 @@ public sealed unsafe class CallGateTests
         machine.State->Gpr[4].ShouldBe(TestMachine.Stack + 8UL - 12);
     }
 
-    [Fact]
+    [EngineFact]
     public void A_call_gate_to_an_inner_level_copies_parameters_and_far_return_comes_back()
     {
         using var machine = new TestMachine();
@@ -43,7 +43,7 @@ public sealed unsafe class CallGateTests
         machine.Read32(machine.State->Gpr[4] + 16).ShouldBe(TestMachine.UserStack, "RETF 8 dropped the parameters of the outer stack too");
     }
 
-    [Fact]
+    [EngineFact]
     public void A_sixteen_bit_call_gate_pushes_words_and_uses_the_low_half_of_its_offset()
     {
         using var machine = new TestMachine();
@@ -62,7 +62,7 @@ public sealed unsafe class CallGateTests
     }
 
     /// <summary>Access byte of the gate, RPL used, selector in the gate, expected fault and error code.</summary>
-    [Theory]
+    [EngineTheory]
     [InlineData(0x8c, 3, TestMachine.Code0, 13, GateSelector)] // gate DPL below CPL
     [InlineData(0x6c, 3, TestMachine.Code0, 11, GateSelector)] // not present
     [InlineData(0xec, 3, 0, 13, 0)] // null code selector
@@ -79,7 +79,7 @@ public sealed unsafe class CallGateTests
         machine.RunToFault().ShouldBe(((ExceptionVector)vector, (uint)errorCode));
     }
 
-    [Theory]
+    [EngineTheory]
     [InlineData(0, 10, 0U)] // null
     [InlineData(TestMachine.Data3, 10, 0x20U)] // DPL and RPL 3
     [InlineData(TestMachine.Code0, 10, 8U)] // not data
@@ -105,7 +105,7 @@ public sealed unsafe class CallGateTests
         machine.Read32(machine.State->Gpr[4]).ShouldBe(errorCode);
     }
 
-    [Fact]
+    [EngineFact]
     public void A_jump_to_conforming_code_keeps_CPL()
     {
         using var machine = new TestMachine();
@@ -118,7 +118,7 @@ public sealed unsafe class CallGateTests
         machine.State->Gpr[0].ShouldBe(CodeSelector | 3UL);
     }
 
-    [Theory]
+    [EngineTheory]
     [InlineData(0x9a, 13)] // non-conforming of another level
     [InlineData(0xfa, -1)]
     [InlineData(0xf2, 13)] // data
@@ -135,7 +135,7 @@ public sealed unsafe class CallGateTests
         else machine.RunToFault().ShouldBe(((ExceptionVector)fault, (uint)CodeSelector));
     }
 
-    [Fact]
+    [EngineFact]
     public void A_target_beyond_the_limit_is_GP_0_before_anything_changes()
     {
         using var machine = new TestMachine();
@@ -146,7 +146,7 @@ public sealed unsafe class CallGateTests
         machine.State->Gpr[4].ShouldBe(TestMachine.Stack - 16UL);
     }
 
-    [Fact]
+    [EngineFact]
     public void A_return_to_an_outer_level_takes_its_stack_and_drops_inner_data_segments()
     {
         using var machine = new TestMachine();
@@ -161,7 +161,7 @@ public sealed unsafe class CallGateTests
         machine.Segment(SegmentIndex.Es).IsUsable.ShouldBeFalse();
     }
 
-    [Fact]
+    [EngineFact]
     public void A_return_to_an_inner_level_is_GP()
     {
         using var machine = new TestMachine();
@@ -171,7 +171,7 @@ public sealed unsafe class CallGateTests
         machine.RunToFault().ShouldBe((ExceptionVector.GeneralProtection, (uint)TestMachine.Code0));
     }
 
-    [Fact]
+    [EngineFact]
     public void Long_mode_reaches_compatibility_mode_by_far_return_and_comes_back_by_a_64_bit_call_gate()
     {
         using var machine = new TestMachine();

@@ -55,7 +55,7 @@ public sealed unsafe class ControlStateTests
         machine.State->Mode.ShouldBe(ProcessorMode.Protected);
     }
 
-    [Fact]
+    [EngineFact]
     public void Paging_cannot_be_turned_off_in_64_bit_mode()
     {
         using var machine = new TestMachine();
@@ -80,7 +80,7 @@ public sealed unsafe class ControlStateTests
         machine.State->Pdpte[0].ShouldBe(0x5001UL);
     }
 
-    [Theory]
+    [EngineTheory]
     [InlineData(new byte[] { 0x0f, 0x22, 0xc0 })] // MOV CR0
     [InlineData(new byte[] { 0x0f, 0x20, 0xd8 })] // MOV from CR3
     [InlineData(new byte[] { 0x0f, 0x23, 0xc0 })] // MOV DR0
@@ -118,7 +118,7 @@ public sealed unsafe class ControlStateTests
         }
     }
 
-    [Theory]
+    [EngineTheory]
     [InlineData(new byte[] { 0x0f, 0x01, 0x05, 0, 0, 2, 0 })] // SGDT
     [InlineData(new byte[] { 0x0f, 0x01, 0x0d, 0, 0, 2, 0 })] // SIDT
     [InlineData(new byte[] { 0x0f, 0x00, 0xc0 })] // SLDT
@@ -139,7 +139,7 @@ public sealed unsafe class ControlStateTests
         machine.RunToFault().ShouldBe((ExceptionVector.GeneralProtection, 0U));
     }
 
-    [Fact]
+    [EngineFact]
     public void Lmsw_sets_PE_but_never_clears_it()
     {
         using var machine = new TestMachine();
@@ -149,7 +149,7 @@ public sealed unsafe class ControlStateTests
         (machine.State->Cr0 & 0xf).ShouldBe(0xfUL);
     }
 
-    [Fact]
+    [EngineFact]
     public void Cr8_is_the_task_priority_and_has_four_bits()
     {
         using var machine = new TestMachine();
@@ -160,7 +160,7 @@ public sealed unsafe class ControlStateTests
         machine.State->Gpr[3].ShouldBe(9UL);
     }
 
-    [Fact]
+    [EngineFact]
     public void Debug_registers_4_and_5_are_6_and_7_unless_DE()
     {
         using var machine = new TestMachine();
@@ -170,7 +170,7 @@ public sealed unsafe class ControlStateTests
         machine.State->Gpr[3].ShouldBe(0xffff_cfffUL);
     }
 
-    [Fact]
+    [EngineFact]
     public void General_detect_makes_an_access_a_debug_fault_and_is_cleared()
     {
         using var machine = new TestMachine();
@@ -230,7 +230,7 @@ public sealed unsafe class ControlStateTests
         machine.State->IsLongModeActive.ShouldBeTrue();
     }
 
-    [Fact]
+    [EngineFact]
     public void Rdtsc_follows_writes_of_the_counter_and_TSD_reserves_it_to_cpl_0()
     {
         using var machine = new TestMachine();
@@ -251,7 +251,7 @@ public sealed unsafe class ControlStateTests
         machine.RunToFault().ShouldBe((ExceptionVector.GeneralProtection, 0U));
     }
 
-    [Fact]
+    [EngineFact]
     public void Lgdt_and_sgdt_are_inverse_and_refuse_a_non_canonical_base()
     {
         using var machine = new TestMachine();

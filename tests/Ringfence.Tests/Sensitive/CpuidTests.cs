@@ -122,7 +122,7 @@ public sealed unsafe class CpuidTests
         Get(machine, 0xa).ShouldBe(default);
     }
 
-    [Fact]
+    [EngineFact]
     public void The_instruction_clears_the_upper_halves()
     {
         using var machine = new TestMachine();

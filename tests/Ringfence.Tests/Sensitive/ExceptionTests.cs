@@ -9,7 +9,7 @@ namespace Ringfence.Tests.Sensitive;
 /// <summary>Exceptions, their frames, and what becomes of faults while delivering one (Intel SDM 3A chapter 6).</summary>
 public sealed unsafe class ExceptionTests
 {
-    [Fact]
+    [EngineFact]
     public void Division_by_zero_is_a_fault_that_pushes_the_instructions_own_address_and_RF()
     {
         using var machine = new TestMachine();
@@ -23,7 +23,7 @@ public sealed unsafe class ExceptionTests
         machine.Processor.Statistics.Exceptions[0].ShouldBe(1);
     }
 
-    [Theory]
+    [EngineTheory]
     [InlineData(new byte[] { 0xcc }, 3, 1)]
     [InlineData(new byte[] { 0xf1 }, 1, 1)]
     [InlineData(new byte[] { 0xcd, 0x80 }, 0x80, 2)]
@@ -40,7 +40,7 @@ public sealed unsafe class ExceptionTests
         (machine.Read32(frame + 8) & (uint)RflagsBits.Rf).ShouldBe(0U);
     }
 
-    [Fact]
+    [EngineFact]
     public void Into_traps_with_vector_4_only_if_OF_is_set()
     {
         using var machine = new TestMachine();
@@ -50,7 +50,7 @@ public sealed unsafe class ExceptionTests
         machine.Read32(machine.State->Gpr[4]).ShouldBe(TestMachine.Code + 8);
     }
 
-    [Theory]
+    [EngineTheory]
     [InlineData(new byte[] { 0x0f, 0x0b })]
     [InlineData(new byte[] { 0x0f, 0xb9, 0xc0 })]
     [InlineData(new byte[] { 0x0f, 0xff, 0xc0 })]
@@ -69,7 +69,7 @@ public sealed unsafe class ExceptionTests
         machine.Read32(machine.State->Gpr[4]).ShouldBe(TestMachine.Code);
     }
 
-    [Fact]
+    [EngineFact]
     public void Bound_outside_its_bounds_is_vector_5()
     {
         using var machine = new TestMachine();
@@ -80,7 +80,7 @@ public sealed unsafe class ExceptionTests
         machine.RunToVector().ShouldBe(5);
     }
 
-    [Theory]
+    [EngineTheory]
     [InlineData("d9e8", Cr0.Ts)] // fld1
     [InlineData("9b", Cr0.Ts | Cr0.Mp)] // fwait
     [InlineData("0f58c1", Cr0.Ts)] // addps
@@ -97,7 +97,7 @@ public sealed unsafe class ExceptionTests
         machine.Read32(machine.State->Gpr[4]).ShouldBe(TestMachine.Code);
     }
 
-    [Fact]
+    [EngineFact]
     public void An_unmasked_x87_error_is_vector_16_at_the_next_waiting_instruction()
     {
         using var machine = new TestMachine();
@@ -107,7 +107,7 @@ public sealed unsafe class ExceptionTests
         machine.RunToVector().ShouldBe(16);
     }
 
-    [Fact]
+    [EngineFact]
     public void An_unmasked_SSE_error_is_vector_19_with_OSXMMEXCPT_and_UD_without()
     {
         using var machine = new TestMachine();
@@ -126,7 +126,7 @@ public sealed unsafe class ExceptionTests
         machine.RunToVector().ShouldBe(6);
     }
 
-    [Fact]
+    [EngineFact]
     public void Stack_accesses_outside_the_segment_or_not_canonical_are_SS()
     {
         using var machine = new TestMachine();
@@ -144,7 +144,7 @@ public sealed unsafe class ExceptionTests
         wide.RunToFault().ShouldBe((ExceptionVector.StackFault, 0U));
     }
 
-    [Fact]
+    [EngineFact]
     public void A_misaligned_access_at_cpl_3_with_AM_and_AC_is_an_alignment_check()
     {
         using var machine = new TestMachine();
@@ -161,7 +161,7 @@ public sealed unsafe class ExceptionTests
         machine.RunToFault().ShouldBe((ExceptionVector.AlignmentCheck, 0U));
     }
 
-    [Fact]
+    [EngineFact]
     public void A_page_fault_tells_its_address_in_CR2_and_its_cause_in_the_error_code()
     {
         using var machine = new TestMachine();
@@ -172,7 +172,7 @@ public sealed unsafe class ExceptionTests
         machine.Processor.Statistics.Exceptions[14].ShouldBe(1);
     }
 
-    [Fact]
+    [EngineFact]
     public void An_interrupt_gate_clears_IF_TF_NT_RF_and_a_trap_gate_leaves_IF()
     {
         using var machine = new TestMachine();
@@ -192,7 +192,7 @@ public sealed unsafe class ExceptionTests
         machine.Read32(machine.State->Gpr[4] + 8).ShouldBe((uint)(RflagsBits.If | RflagsBits.Nt | RflagsBits.AlwaysOne));
     }
 
-    [Fact]
+    [EngineFact]
     public void An_interrupt_to_an_inner_level_takes_the_stack_of_the_TSS_and_pushes_the_old_one()
     {
         using var machine = new TestMachine();
@@ -211,7 +211,7 @@ public sealed unsafe class ExceptionTests
         machine.Read32(frame + 16).ShouldBe(TestMachine.Data3);
     }
 
-    [Fact]
+    [EngineFact]
     public void Int_n_at_cpl_3_through_a_gate_of_dpl_0_is_GP_with_the_vector_in_the_error_code()
     {
         using var machine = new TestMachine();
@@ -222,7 +222,7 @@ public sealed unsafe class ExceptionTests
         machine.Read32(machine.State->Gpr[4] + 4).ShouldBe(TestMachine.Code);
     }
 
-    [Fact]
+    [EngineFact]
     public void A_gate_that_is_not_present_is_NP_and_beyond_the_limit_is_GP()
     {
         using var machine = new TestMachine();
@@ -238,7 +238,7 @@ public sealed unsafe class ExceptionTests
         machine.RunToFault().ShouldBe((ExceptionVector.GeneralProtection, (0x30U << 3) | 2));
     }
 
-    [Fact]
+    [EngineFact]
     public void A_sixteen_bit_gate_pushes_words()
     {
         using var machine = new TestMachine();
@@ -253,7 +253,7 @@ public sealed unsafe class ExceptionTests
         machine.Read16(frame + 2).ShouldBe(TestMachine.Code0);
     }
 
-    [Fact]
+    [EngineFact]
     public void An_exception_through_a_gate_of_nonsense_sets_EXT()
     {
         using var machine = new TestMachine();
@@ -264,7 +264,7 @@ public sealed unsafe class ExceptionTests
         machine.RunToFault().ShouldBe((ExceptionVector.GeneralProtection, 0x775U));
     }
 
-    [Fact]
+    [EngineFact]
     public void A_contributory_fault_while_delivering_a_contributory_one_is_a_double_fault()
     {
         using var machine = new TestMachine();
@@ -274,7 +274,7 @@ public sealed unsafe class ExceptionTests
         machine.RunToFault().ShouldBe((ExceptionVector.DoubleFault, 0U));
     }
 
-    [Fact]
+    [EngineFact]
     public void A_contributory_fault_while_delivering_a_benign_one_is_delivered_itself()
     {
         using var machine = new TestMachine();
@@ -284,7 +284,7 @@ public sealed unsafe class ExceptionTests
         machine.RunToFault().ShouldBe((ExceptionVector.GeneralProtection, (6U << 3) | 3));
     }
 
-    [Fact]
+    [EngineFact]
     public void A_page_fault_while_delivering_a_page_fault_is_a_double_fault()
     {
         using var machine = new TestMachine();
@@ -295,7 +295,7 @@ public sealed unsafe class ExceptionTests
         machine.RunToFault().ShouldBe((ExceptionVector.DoubleFault, 0U));
     }
 
-    [Fact]
+    [EngineFact]
     public void A_fault_while_delivering_a_double_fault_shuts_the_processor_down()
     {
         using var machine = new TestMachine();
@@ -306,7 +306,7 @@ public sealed unsafe class ExceptionTests
         machine.State->Activity.ShouldBe(ActivityState.Shutdown);
     }
 
-    [Fact]
+    [EngineFact]
     public void External_interrupts_wait_for_IF_and_are_counted()
     {
         using var machine = new TestMachine();
@@ -323,7 +323,7 @@ public sealed unsafe class ExceptionTests
         (machine.Read32(machine.State->Gpr[4] + 8) & (uint)RflagsBits.If).ShouldBe((uint)RflagsBits.If);
     }
 
-    [Fact]
+    [EngineFact]
     public void Hlt_ends_with_an_interrupt_whose_frame_points_behind_it()
     {
         using var machine = new TestMachine();
@@ -337,7 +337,7 @@ public sealed unsafe class ExceptionTests
         machine.Read32(machine.State->Gpr[4]).ShouldBe(TestMachine.Code + 2);
     }
 
-    [Fact]
+    [EngineFact]
     public void An_NMI_ignores_IF_and_blocks_the_next_one_until_iret()
     {
         using var machine = new TestMachine();
@@ -358,7 +358,7 @@ public sealed unsafe class ExceptionTests
         machine.Processor.Statistics.Exceptions[2].ShouldBe(2);
     }
 
-    [Fact]
+    [EngineFact]
     public void An_IO_breakpoint_traps_after_the_port_access()
     {
         using var machine = new TestMachine();
@@ -374,7 +374,7 @@ public sealed unsafe class ExceptionTests
         machine.Read32(machine.State->Gpr[4]).ShouldBe(TestMachine.Code + 4);
     }
 
-    [Fact]
+    [EngineFact]
     public void In_long_mode_the_frame_always_has_SS_and_RSP_on_a_stack_aligned_to_16()
     {
         using var machine = new TestMachine();
@@ -390,7 +390,7 @@ public sealed unsafe class ExceptionTests
         machine.Read64(frame + 32).ShouldBe((ulong)TestMachine.Data0);
     }
 
-    [Fact]
+    [EngineFact]
     public void In_long_mode_an_inner_level_gets_RSP0_and_a_null_SS_and_an_IST_gate_its_own_stack()
     {
         using var machine = new TestMachine();
@@ -412,7 +412,7 @@ public sealed unsafe class ExceptionTests
         machine.State->Gpr[4].ShouldBe(TestMachine.Stack1 - 40UL);
     }
 
-    [Fact]
+    [EngineFact]
     public void Single_step_traps_after_each_instruction_with_DR6_BS()
     {
         using var machine = new TestMachine();
@@ -447,7 +447,7 @@ public sealed unsafe class ExceptionTests
         machine.State->Rip.ShouldBe((ulong)TestMachine.Handler(1));
     }
 
-    [Fact]
+    [EngineFact]
     public void Real_mode_uses_the_vector_table_and_pushes_no_error_code()
     {
         using var machine = new TestMachine();

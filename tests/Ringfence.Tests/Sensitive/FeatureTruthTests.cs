@@ -6,7 +6,7 @@ namespace Ringfence.Tests.Sensitive;
 /// <summary>CPUID tells the truth: an instruction of every feature offered executes, one of every feature not offered is #UD.</summary>
 public sealed unsafe class FeatureTruthTests
 {
-    [Theory]
+    [EngineTheory]
     [InlineData("d9e8ddd8")] // FPU: fld1; fstp st0
     [InlineData("0f31")] // TSC
     [InlineData("0fc70b")] // CX8: cmpxchg8b [rbx]
@@ -40,7 +40,7 @@ public sealed unsafe class FeatureTruthTests
         machine.Processor.Statistics.Unimplemented.ShouldBeEmpty();
     }
 
-    [Theory]
+    [EngineTheory]
     [InlineData("660f38dcc1")] // AES: aesenc
     [InlineData("660f3a44c100")] // PCLMULQDQ
     [InlineData("0f01d0")] // XSAVE: xgetbv

@@ -9,7 +9,7 @@ public sealed unsafe class FlagAndPortTests
 {
     private const ulong All = RflagsBits.Status | RflagsBits.If | RflagsBits.Df | RflagsBits.Iopl | RflagsBits.Nt | RflagsBits.Ac | RflagsBits.Id;
 
-    [Theory]
+    [EngineTheory]
     [InlineData(0, 0, All)]
     [InlineData(3, 0, All & ~(RflagsBits.If | RflagsBits.Iopl))]
     [InlineData(3, 3, All & ~RflagsBits.Iopl)]
@@ -27,7 +27,7 @@ public sealed unsafe class FlagAndPortTests
         flags.ShouldBe(expected);
     }
 
-    [Fact]
+    [EngineFact]
     public void Popf_at_cpl_3_leaves_if_alone_without_a_fault()
     {
         using var machine = new TestMachine();
@@ -39,7 +39,7 @@ public sealed unsafe class FlagAndPortTests
         machine.State->Gpr[0].ShouldBe(RflagsBits.If | 2);
     }
 
-    [Fact]
+    [EngineFact]
     public void Pushf_hides_VM_and_RF()
     {
         using var machine = new TestMachine();
@@ -51,7 +51,7 @@ public sealed unsafe class FlagAndPortTests
         machine.State->Gpr[0].ShouldBe(3UL);
     }
 
-    [Fact]
+    [EngineFact]
     public void Iret_at_cpl_3_keeps_IOPL_and_IF()
     {
         using var machine = new TestMachine();
@@ -70,7 +70,7 @@ public sealed unsafe class FlagAndPortTests
         machine.State->Gpr[0].ShouldBe(RflagsBits.If | RflagsBits.Cf | 2);
     }
 
-    [Fact]
+    [EngineFact]
     public void Iretq_always_pops_SS_and_RSP()
     {
         using var machine = new TestMachine();
@@ -89,7 +89,7 @@ public sealed unsafe class FlagAndPortTests
         machine.State->Gpr[0].ShouldBe(TestMachine.Stack1);
     }
 
-    [Fact]
+    [EngineFact]
     public void Iret_with_NT_in_IA32e_mode_is_GP()
     {
         using var machine = new TestMachine();
@@ -99,7 +99,7 @@ public sealed unsafe class FlagAndPortTests
         machine.RunToFault().ShouldBe((ExceptionVector.GeneralProtection, 0U));
     }
 
-    [Fact]
+    [EngineFact]
     public void Iret_to_a_16_bit_stack_leaves_the_upper_half_of_ESP()
     {
         using var machine = new TestMachine();
@@ -119,7 +119,7 @@ public sealed unsafe class FlagAndPortTests
         machine.State->Gpr[0].ShouldBe(((TestMachine.Stack - 20) & 0xffff_0000) | 0x1000UL);
     }
 
-    [Theory]
+    [EngineTheory]
     [InlineData(0x10, 1, true)]
     [InlineData(0x11, 1, false)]
     [InlineData(0x0f, 2, true)]
@@ -149,7 +149,7 @@ public sealed unsafe class FlagAndPortTests
         machine.Bus.Reads.Count.ShouldBe(allowed ? 1 : 0);
     }
 
-    [Fact]
+    [EngineFact]
     public void In_and_out_move_their_size_and_clear_only_what_they_should()
     {
         using var machine = new TestMachine();
@@ -163,7 +163,7 @@ public sealed unsafe class FlagAndPortTests
         machine.Bus.Writes.ShouldBe([((ushort)0x80, 2, 0x5678U)]);
     }
 
-    [Fact]
+    [EngineFact]
     public void Rep_insb_stores_every_byte_and_rep_outsw_reads_backwards_with_DF()
     {
         using var machine = new TestMachine();
@@ -191,7 +191,7 @@ public sealed unsafe class FlagAndPortTests
         machine.Bus.Writes.Select(w => w.Value).ShouldBe([0xc7c6U, 0xc5c4U, 0xc3c2U]);
     }
 
-    [Fact]
+    [EngineFact]
     public void Ins_faults_before_it_reads_the_port()
     {
         using var machine = new TestMachine();
@@ -201,7 +201,7 @@ public sealed unsafe class FlagAndPortTests
         machine.Bus.Reads.ShouldBeEmpty();
     }
 
-    [Theory]
+    [EngineTheory]
     [InlineData(0x92, 0, true, true)]
     [InlineData(0x90, 0, true, false)]
     [InlineData(0x9a, 0, true, false)]
@@ -220,7 +220,7 @@ public sealed unsafe class FlagAndPortTests
         ((machine.State->Gpr[1] & 1) != 0).ShouldBe(writable);
     }
 
-    [Fact]
+    [EngineFact]
     public void Lar_and_lsl_show_rights_and_limit_and_leave_the_register_if_ZF_is_clear()
     {
         using var machine = new TestMachine();
@@ -245,7 +245,7 @@ public sealed unsafe class FlagAndPortTests
         (machine.State->Gpr[0] & 0xff).ShouldBe(0UL);
     }
 
-    [Fact]
+    [EngineFact]
     public void Arpl_raises_an_RPL_and_says_so()
     {
         using var machine = new TestMachine();
@@ -256,7 +256,7 @@ public sealed unsafe class FlagAndPortTests
         (machine.State->Gpr[3] & 0xffff).ShouldBe(1UL);
     }
 
-    [Fact]
+    [EngineFact]
     public void Stac_opens_user_pages_that_smap_closes()
     {
         using var machine = new TestMachine();

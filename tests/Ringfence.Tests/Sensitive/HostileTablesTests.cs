@@ -24,7 +24,7 @@ public sealed unsafe class HostileTablesTests(ITestOutputHelper output)
         [0xff, 0x2b], [0xff, 0x1b], [0x6c], [0xf3, 0x6d], [0xf3, 0x6e], [0xec], [0xef], [0x0f, 0xa2], [0x63, 0xc8], [0x0f, 0x0b], [0x0f, 0x06],
     ];
 
-    [Fact]
+    [EngineFact]
     public void Whatever_a_guest_builds_the_processor_stays_in_a_state_that_exists()
     {
         const int Seed = 20240615;

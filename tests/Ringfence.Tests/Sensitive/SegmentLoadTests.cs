@@ -11,7 +11,7 @@ public sealed unsafe class SegmentLoadTests
     private const int None = -1;
 
     /// <summary>CPL, RPL, access byte of the descriptor, expected fault.</summary>
-    [Theory]
+    [EngineTheory]
     [InlineData(0, 0, 0x92, None)] // writable data
     [InlineData(0, 0, 0x90, None)] // read-only data
     [InlineData(0, 0, 0x96, None)] // expand-down
@@ -49,7 +49,7 @@ public sealed unsafe class SegmentLoadTests
         machine.Read8(TestMachine.Gdt + Selector + 5).ShouldBe((byte)(access | 1), "the accessed bit is set in memory");
     }
 
-    [Theory]
+    [EngineTheory]
     [InlineData(0, 0x92, None)]
     [InlineData(0, 0x96, None)]
     [InlineData(0, 0x90, 13)] // read-only
@@ -67,7 +67,7 @@ public sealed unsafe class SegmentLoadTests
         else machine.RunToVector().ShouldBe(6);
     }
 
-    [Fact]
+    [EngineFact]
     public void A_null_selector_may_be_loaded_but_not_used_and_never_into_SS()
     {
         using var machine = new TestMachine();
@@ -82,7 +82,7 @@ public sealed unsafe class SegmentLoadTests
         machine.RunToFault().ShouldBe((ExceptionVector.GeneralProtection, 0U));
     }
 
-    [Theory]
+    [EngineTheory]
     [InlineData(0x1000)]
     [InlineData(0x0ffc)]
     public void A_selector_outside_its_table_is_GP(int selector)
@@ -95,7 +95,7 @@ public sealed unsafe class SegmentLoadTests
         machine.RunToFault().ShouldBe((ExceptionVector.GeneralProtection, (uint)selector));
     }
 
-    [Fact]
+    [EngineFact]
     public void A_selector_with_TI_set_is_looked_up_in_the_LDT()
     {
         using var machine = new TestMachine();
@@ -106,7 +106,7 @@ public sealed unsafe class SegmentLoadTests
         machine.Segment(SegmentIndex.Gs).Base.ShouldBe(0x4000UL);
     }
 
-    [Fact]
+    [EngineFact]
     public void The_limit_counts_pages_when_G_is_set()
     {
         using var machine = new TestMachine();
@@ -117,7 +117,7 @@ public sealed unsafe class SegmentLoadTests
         machine.Read32(machine.State->Gpr[4] + 4).ShouldBe(TestMachine.Code + 14);
     }
 
-    [Fact]
+    [EngineFact]
     public void An_expand_down_segment_allows_offsets_above_its_limit_only()
     {
         using var machine = new TestMachine();
@@ -128,7 +128,7 @@ public sealed unsafe class SegmentLoadTests
         machine.Read32(machine.State->Gpr[4] + 4).ShouldBe(TestMachine.Code + 15);
     }
 
-    [Fact]
+    [EngineFact]
     public void Far_pointer_loads_change_register_and_segment_together_or_not_at_all()
     {
         using var machine = new TestMachine();
@@ -145,7 +145,7 @@ public sealed unsafe class SegmentLoadTests
         machine.Segment(SegmentIndex.Fs).Selector.ShouldBe(TestMachine.Data0);
     }
 
-    [Fact]
+    [EngineFact]
     public void Push_and_pop_of_segment_registers_use_the_operand_size()
     {
         using var machine = new TestMachine();
@@ -159,7 +159,7 @@ public sealed unsafe class SegmentLoadTests
         machine.State->Gpr[4].ShouldBe(TestMachine.Stack - 12UL);
     }
 
-    [Fact]
+    [EngineFact]
     public void Mov_SS_inhibits_interrupts_for_one_instruction()
     {
         using var machine = new TestMachine();
@@ -177,7 +177,7 @@ public sealed unsafe class SegmentLoadTests
         machine.State->Gpr[1].ShouldBe(0UL);
     }
 
-    [Fact]
+    [EngineFact]
     public void In_64_bit_mode_SS_may_be_null_below_cpl_3_and_null_FS_has_base_0()
     {
         using var machine = new TestMachine();
@@ -193,7 +193,7 @@ public sealed unsafe class SegmentLoadTests
         machine.RunToFault().ShouldBe((ExceptionVector.GeneralProtection, 0U));
     }
 
-    [Fact]
+    [EngineFact]
     public void Real_mode_loads_keep_the_limit_that_protected_mode_left()
     {
         using var machine = new TestMachine();

@@ -7,7 +7,7 @@ namespace Ringfence.Tests.Sensitive;
 /// <summary>SYSCALL, SYSENTER and their returns, SWAPGS, FS and GS bases (Intel SDM 3A 5.8.7, 5.8.8).</summary>
 public sealed unsafe class SystemCallTests
 {
-    [Fact]
+    [EngineFact]
     public void Syscall_and_sysretq_make_the_round_trip()
     {
         using var machine = new TestMachine();
@@ -31,7 +31,7 @@ public sealed unsafe class SystemCallTests
         (machine.Read64(s->Gpr[4] + 16) & (RflagsBits.If | RflagsBits.Df)).ShouldBe(RflagsBits.If | RflagsBits.Df);
     }
 
-    [Fact]
+    [EngineFact]
     public void Syscall_without_SCE_or_outside_64_bit_mode_is_UD()
     {
         using var machine = new TestMachine();
@@ -47,7 +47,7 @@ public sealed unsafe class SystemCallTests
         legacy.RunToVector().ShouldBe(6);
     }
 
-    [Fact]
+    [EngineFact]
     public void Sysretq_to_a_non_canonical_address_faults_at_cpl_0()
     {
         using var machine = new TestMachine();
@@ -57,7 +57,7 @@ public sealed unsafe class SystemCallTests
         (machine.Read64(machine.State->Gpr[4] + 16) & 3).ShouldBe(0UL);
     }
 
-    [Fact]
+    [EngineFact]
     public void Sysret_with_a_32_bit_operand_enters_compatibility_mode()
     {
         using var machine = new TestMachine();
@@ -70,7 +70,7 @@ public sealed unsafe class SystemCallTests
         machine.Read64(machine.State->Gpr[4]).ShouldBe(TestMachine.UserCode + 2UL);
     }
 
-    [Fact]
+    [EngineFact]
     public void Sysenter_and_sysexit_make_the_round_trip()
     {
         using var machine = new TestMachine();
@@ -92,7 +92,7 @@ public sealed unsafe class SystemCallTests
         machine.Read32(machine.State->Gpr[4] + 12).ShouldBe(TestMachine.UserStack);
     }
 
-    [Fact]
+    [EngineFact]
     public void Sysenter_with_a_null_IA32_SYSENTER_CS_is_GP()
     {
         using var machine = new TestMachine();
@@ -102,7 +102,7 @@ public sealed unsafe class SystemCallTests
         machine.RunToFault().ShouldBe((ExceptionVector.GeneralProtection, 0U));
     }
 
-    [Fact]
+    [EngineFact]
     public void Swapgs_exchanges_the_base_at_cpl_0_only()
     {
         using var machine = new TestMachine();
@@ -119,7 +119,7 @@ public sealed unsafe class SystemCallTests
         machine.RunToFault().ShouldBe((ExceptionVector.GeneralProtection, 0U));
     }
 
-    [Fact]
+    [EngineFact]
     public void Fsgsbase_instructions_need_CR4_and_a_canonical_value()
     {
         using var machine = new TestMachine();

@@ -12,7 +12,7 @@ public sealed unsafe class TaskSwitchTests
     private const ushort TaskGate = TestMachine.FirstFree + 8;
     private const uint NewTss = 0x4800;
 
-    [Fact]
+    [EngineFact]
     public void A_jump_to_a_TSS_saves_the_old_task_and_makes_the_new_one_busy()
     {
         using TestMachine machine = Machine();
@@ -32,7 +32,7 @@ public sealed unsafe class TaskSwitchTests
         (machine.State->Rflags & RflagsBits.Nt).ShouldBe(0UL);
     }
 
-    [Fact]
+    [EngineFact]
     public void A_call_nests_and_iret_with_NT_comes_back()
     {
         using TestMachine machine = Machine();
@@ -49,7 +49,7 @@ public sealed unsafe class TaskSwitchTests
         machine.Segment(SegmentIndex.Tr).Selector.ShouldBe(TestMachine.TssSelector);
     }
 
-    [Fact]
+    [EngineFact]
     public void A_task_gate_is_reached_by_call_and_by_interrupt()
     {
         using TestMachine machine = Machine();
@@ -67,7 +67,7 @@ public sealed unsafe class TaskSwitchTests
         (second.State->Rflags & RflagsBits.Nt).ShouldBe(RflagsBits.Nt);
     }
 
-    [Fact]
+    [EngineFact]
     public void An_exception_through_a_task_gate_pushes_its_error_code_on_the_new_stack()
     {
         using TestMachine machine = Machine();
@@ -81,7 +81,7 @@ public sealed unsafe class TaskSwitchTests
         (machine.Read32(TestMachine.Tss + 0x24) & (uint)RflagsBits.Rf).ShouldBe((uint)RflagsBits.Rf);
     }
 
-    [Theory]
+    [EngineTheory]
     [InlineData(0x8b, 0x67, 13)] // busy
     [InlineData(0x09, 0x67, 11)] // not present
     [InlineData(0x89, 0x66, 10)] // limit too small
@@ -96,7 +96,7 @@ public sealed unsafe class TaskSwitchTests
         machine.Segment(SegmentIndex.Tr).Selector.ShouldBe(TestMachine.TssSelector);
     }
 
-    [Theory]
+    [EngineTheory]
     [InlineData(0x60, 0x1c, 10, 0x1cU)] // LDT selector in the LDT
     [InlineData(0x4c, 0, 10, 0U)] // null CS
     [InlineData(0x4c, TestMachine.Data0, 10, 0x10U)] // CS is data
@@ -126,7 +126,7 @@ public sealed unsafe class TaskSwitchTests
         machine.Read32(NewTss + 0x20).ShouldBe(TestMachine.UserCode);
     }
 
-    [Fact]
+    [EngineFact]
     public void The_T_flag_raises_a_debug_trap_with_BT_in_the_new_task()
     {
         using TestMachine machine = Machine();
@@ -137,7 +137,7 @@ public sealed unsafe class TaskSwitchTests
         machine.Read32(machine.State->Gpr[4]).ShouldBe(TestMachine.UserCode);
     }
 
-    [Fact]
+    [EngineFact]
     public void A_sixteen_bit_TSS_switches_words()
     {
         using TestMachine machine = Machine();
@@ -159,7 +159,7 @@ public sealed unsafe class TaskSwitchTests
         machine.Segment(SegmentIndex.Fs).IsUsable.ShouldBeFalse();
     }
 
-    [Fact]
+    [EngineFact]
     public void A_task_may_run_in_virtual_8086_mode()
     {
         using TestMachine machine = Machine();
@@ -176,7 +176,7 @@ public sealed unsafe class TaskSwitchTests
         (machine.Read32(machine.State->Gpr[4] + 8) & (uint)RflagsBits.Vm).ShouldBe((uint)RflagsBits.Vm);
     }
 
-    [Fact]
+    [EngineFact]
     public void Ltr_takes_an_available_TSS_only_and_makes_it_busy()
     {
         using TestMachine machine = Machine();

@@ -7,7 +7,7 @@ namespace Ringfence.Tests.Sensitive;
 /// <summary>Virtual-8086 mode (Intel SDM 3A chapter 20).</summary>
 public sealed unsafe class Virtual8086Tests
 {
-    [Fact]
+    [EngineFact]
     public void Iret_at_cpl_0_with_VM_set_enters_virtual_8086_mode_and_an_interrupt_leaves_it()
     {
         using var machine = new TestMachine();
@@ -45,7 +45,7 @@ public sealed unsafe class Virtual8086Tests
         machine.Segment(SegmentIndex.Gs).Selector.ShouldBe((ushort)0);
     }
 
-    [Theory]
+    [EngineTheory]
     [InlineData(new byte[] { 0xfa })] // CLI
     [InlineData(new byte[] { 0xfb })] // STI
     [InlineData(new byte[] { 0x9c })] // PUSHF
@@ -70,7 +70,7 @@ public sealed unsafe class Virtual8086Tests
         allowed.RunToVector().ShouldBe(code[0] == 0xcd ? 0x21 : 6);
     }
 
-    [Theory]
+    [EngineTheory]
     [InlineData(new byte[] { 0x0f, 0x00, 0xd8 }, 6)] // LTR
     [InlineData(new byte[] { 0x0f, 0x00, 0xe0 }, 6)] // VERR
     [InlineData(new byte[] { 0x0f, 0x02, 0xc0 }, 6)] // LAR
@@ -89,7 +89,7 @@ public sealed unsafe class Virtual8086Tests
         machine.RunToVector().ShouldBe(vector);
     }
 
-    [Fact]
+    [EngineFact]
     public void Segments_are_sixteen_times_their_selector_and_64_KiB_long()
     {
         using var machine = new TestMachine();
@@ -102,7 +102,7 @@ public sealed unsafe class Virtual8086Tests
         (machine.State->Gpr[3] & 0xffff).ShouldBe(0xbeefUL);
     }
 
-    [Fact]
+    [EngineFact]
     public void Ports_are_governed_by_the_bitmap_even_with_IOPL_3()
     {
         using var machine = new TestMachine();
@@ -117,7 +117,7 @@ public sealed unsafe class Virtual8086Tests
         machine.Read32(machine.State->Gpr[4] + 4).ShouldBe(2U);
     }
 
-    [Fact]
+    [EngineFact]
     public void A_handler_that_is_not_at_level_0_is_GP_with_its_selector()
     {
         using var machine = new TestMachine();
@@ -128,7 +128,7 @@ public sealed unsafe class Virtual8086Tests
         machine.RunToFault().ShouldBe((ExceptionVector.GeneralProtection, (TestMachine.Code3 & 0xfffcU) | 1));
     }
 
-    [Fact]
+    [EngineFact]
     public void Iret_in_virtual_8086_mode_cannot_change_IOPL_or_leave_the_mode()
     {
         using var machine = new TestMachine();

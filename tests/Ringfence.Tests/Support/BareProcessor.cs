@@ -1,6 +1,5 @@
 using Iced.Intel;
 using Ringfence.Execution;
-using Ringfence.Execution.Interpretation;
 using Ringfence.Memory;
 using Ringfence.Processors;
 
@@ -11,11 +10,13 @@ internal sealed unsafe class BareProcessor : IDisposable
 {
     public const uint Code = 0x10000;
 
-    public BareProcessor()
+    /// <summary>Makes the processor.</summary>
+    /// <param name="engine">Makes its engine, for tests of one engine's own parts; null: the current one.</param>
+    public BareProcessor(Func<Processor, IExecutionEngine>? engine = null)
     {
         Memory = new PhysicalMemory(16 << 20);
         Processor = new Processor(0, Memory, new NoBus());
-        Engine = new Interpreter(Processor);
+        Engine = engine is null ? Engines.Create(Processor) : engine(Processor);
         State->Cr0 = Cr0.Pe | Cr0.Et;
         for (int i = 0; i < 6; i++)
         {
@@ -35,7 +36,7 @@ internal sealed unsafe class BareProcessor : IDisposable
 
     public Processor Processor { get; }
 
-    public Interpreter Engine { get; }
+    public IExecutionEngine Engine { get; }
 
     public VcpuState* State => Processor.State;
 

@@ -1,6 +1,5 @@
 using Iced.Intel;
 using Ringfence.Execution;
-using Ringfence.Execution.Interpretation;
 using Ringfence.Memory;
 using Ringfence.Processors;
 using RflagsBits = Ringfence.Processors.RflagsBits;
@@ -36,7 +35,7 @@ internal sealed unsafe class TestMachine : IDisposable
         Bus = new FakeBus { ProcessorCount = processors };
         Memory = new PhysicalMemory(4 << 20);
         Processor = new Processor(0, Memory, Bus);
-        Engine = new Interpreter(Processor);
+        Engine = Engines.Create(Processor);
         Memory.CodeWritten = (frame, _) =>
         {
             Processor.StaleCode.Enqueue(frame);
@@ -50,7 +49,7 @@ internal sealed unsafe class TestMachine : IDisposable
 
     public Processor Processor { get; }
 
-    public Interpreter Engine { get; }
+    public IExecutionEngine Engine { get; }
 
     public VcpuState* State => Processor.State;
 
