@@ -23,6 +23,10 @@ internal static unsafe partial class NativeMemoryMap
     public static byte* Reserve(nuint length) =>
         Check(Map(null, length, ProtectNone, MapPrivate | MapAnonymous | MapNoReserve, -1, 0));
 
+    /// <summary>Turns a part of a reservation back into address space that faults on every access, whatever was mapped there.</summary>
+    public static void ReserveAgain(byte* address, nuint length) =>
+        Check(Map(address, length, ProtectNone, MapPrivate | MapAnonymous | MapNoReserve | MapFixed, -1, 0));
+
     /// <summary>Zeroed memory that costs nothing until it is touched.</summary>
     public static byte* Allocate(nuint length) =>
         Check(Map(null, length, ProtectRead | ProtectWrite, MapPrivate | MapAnonymous | MapNoReserve, -1, 0));
