@@ -1,5 +1,6 @@
 using Iced.Intel;
 using Ringfence.Host;
+using Ringfence.Tests.Host;
 using static Iced.Intel.AssemblerRegisters;
 
 namespace Ringfence.Tests.Differential;
@@ -81,6 +82,9 @@ internal sealed unsafe class HostCpu : IDisposable
         ulong blocked = ulong.MaxValue;
         foreach (int signal in FaultSignals) blocked &= ~(1UL << (signal - 1));
         *(ulong*)(_base + TestMap.Control + BlockedSignals) = blocked;
+
+        // Its handlers stay for good: they must be among those we replace and put back, not the other way around.
+        FaultRedirection.Install(FaultBlock.GsOffset);
         InstallHandlers();
     }
 
