@@ -22,11 +22,20 @@ internal static class RingfenceProcess
 
     public static CommandResult Run(params string[] arguments) => Run([], arguments);
 
+    /// <summary>Runs a guest in the current engine.</summary>
+    public static CommandResult RunGuest(byte[] input, params string[] arguments) => Run(input, GuestArguments(arguments));
+
     public static CommandResult Run(byte[] input, string[] arguments)
     {
         using Process process = Start(arguments);
         return Finish(process, input);
     }
+
+    /// <summary>Starts a guest in the current engine.</summary>
+    public static Process StartGuest(params string[] arguments) => Start(GuestArguments(arguments));
+
+    /// <summary>The command that runs a guest in the current engine.</summary>
+    public static string[] GuestArguments(params string[] arguments) => ["run", "--engine", Engines.Current, .. arguments];
 
     public static Process Start(params string[] arguments) => StartProgram("dotnet", [Program, .. arguments]);
 

@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Text;
 using System.Text.Json;
 using Iced.Intel;
+using Ringfence.Tests.Support;
 using static Iced.Intel.AssemblerRegisters;
 
 namespace Ringfence.Tests.CommandLine;
@@ -11,7 +12,7 @@ public sealed class RunTests : IDisposable
     private const ushort Com1 = 0x3f8;
     private readonly List<string> _files = [];
 
-    [Theory]
+    [EngineTheory]
     [InlineData(0, 1)]
     [InlineData(0x2a, 85)]
     public void A_write_to_the_debug_exit_port_decides_the_exit_code(int value, int exitCode)
@@ -19,7 +20,7 @@ public sealed class RunTests : IDisposable
         Run(Rom(c => Exit(c, value))).ExitCode.ShouldBe(exitCode);
     }
 
-    [Fact]
+    [EngineFact]
     public void Power_off_is_exit_code_0()
     {
         CommandResult result = Run(Rom(PowerOff));
@@ -27,7 +28,7 @@ public sealed class RunTests : IDisposable
         result.Errors.ShouldBeEmpty();
     }
 
-    [Fact]
+    [EngineFact]
     public void A_halt_that_nothing_can_end_is_exit_code_3_with_registers_and_the_instruction()
     {
         CommandResult result = Run(Rom(c =>
@@ -42,7 +43,7 @@ public sealed class RunTests : IDisposable
         result.OutputBytes.ShouldBeEmpty();
     }
 
-    [Fact]
+    [EngineFact]
     public void A_triple_fault_is_exit_code_3_with_registers_and_the_failing_instruction()
     {
         CommandResult result = Run(Rom(c =>
@@ -59,7 +60,7 @@ public sealed class RunTests : IDisposable
         result.Errors.ShouldContain("ud2");
     }
 
-    [Fact]
+    [EngineFact]
     public void A_timeout_is_exit_code_124_and_says_so()
     {
         CommandResult result = Run(Rom(Spin), "--timeout", "0.5");
@@ -67,7 +68,7 @@ public sealed class RunTests : IDisposable
         result.Errors.ShouldBe("ringfence: stopped after 0.5 s\n");
     }
 
-    [Fact]
+    [EngineFact]
     public void What_the_guest_prints_arrives_byte_for_byte()
     {
         CommandResult result = Run(Rom(c =>
@@ -84,7 +85,7 @@ public sealed class RunTests : IDisposable
         result.OutputBytes.ShouldBe([.. Enumerable.Range(0, 256).Select(i => (byte)i)]);
     }
 
-    [Fact]
+    [EngineFact]
     public void Piped_input_arrives_byte_for_byte_at_the_speed_the_guest_takes_it_and_its_end_stops_nothing()
     {
         const int Bytes = 1024;
@@ -108,12 +109,12 @@ public sealed class RunTests : IDisposable
             c.jnz(next);
             Exit(c, 7);
         });
-        CommandResult result = RingfenceProcess.Run(input, ["run", "--firmware", rom, "--timeout", "60"]);
+        CommandResult result = RingfenceProcess.RunGuest(input, "--firmware", rom, "--timeout", "60");
         result.ExitCode.ShouldBe(15, result.Errors);
         result.OutputBytes.ShouldBe([.. input.Select(b => (byte)~b)]);
     }
 
-    [Fact]
+    [EngineFact]
     public void Serial_ports_and_the_debug_console_go_where_they_are_told()
     {
         string second = NewFile();
@@ -133,7 +134,7 @@ public sealed class RunTests : IDisposable
         File.ReadAllText(debug).ShouldBe("three");
     }
 
-    [Fact]
+    [EngineFact]
     public void Counters_as_json_are_one_object_at_the_end_of_standard_output()
     {
         CommandResult result = Run(
@@ -146,7 +147,7 @@ public sealed class RunTests : IDisposable
         result.OutputLines[0].ShouldBe("no newline");
         using JsonDocument json = JsonDocument.Parse(result.OutputLines[^1]);
         JsonElement root = json.RootElement;
-        root.GetProperty("engine").GetString().ShouldBe("interpreter");
+        root.GetProperty("engine").GetString().ShouldBe(Engines.Current);
         root.GetProperty("exit_reason").GetString().ShouldBe("power_off");
         root.GetProperty("exit_code").GetInt32().ShouldBe(0);
         root.GetProperty("guest_instructions").GetInt64().ShouldBeGreaterThan(20);
@@ -157,7 +158,7 @@ public sealed class RunTests : IDisposable
         root.GetProperty("monitor_bytes").GetInt64().ShouldBeInRange(1 << 20, 200 << 20);
     }
 
-    [Theory]
+    [EngineTheory]
     [InlineData("json", "\"exit_reason\":\"debug_exit\"")]
     [InlineData("text", "guest instructions")]
     public void Counters_go_to_a_file_when_one_is_named(string format, string expected)
@@ -168,7 +169,7 @@ public sealed class RunTests : IDisposable
         File.ReadAllText(file).ShouldContain(expected);
     }
 
-    [Fact]
+    [EngineFact]
     public void Counters_as_text_go_to_standard_error()
     {
         CommandResult result = Run(Rom(PowerOff), "--stats", "text");
@@ -177,10 +178,10 @@ public sealed class RunTests : IDisposable
         result.Errors.ShouldNotContain("\e[");
     }
 
-    [Fact]
+    [EngineFact]
     public void A_termination_signal_ends_the_run_with_128_and_its_number()
     {
-        using Process process = RingfenceProcess.Start("run", "--firmware", Rom(c =>
+        using Process process = RingfenceProcess.StartGuest("--firmware", Rom(c =>
         {
             Print(c, Com1, "up");
             Spin(c);
@@ -191,10 +192,10 @@ public sealed class RunTests : IDisposable
         result.ExitCode.ShouldBe(143, result.Errors);
     }
 
-    [Fact]
+    [EngineFact]
     public void Output_that_nobody_takes_ends_the_run()
     {
-        using Process process = RingfenceProcess.Start("run", "--timeout", "60", "--firmware", Rom(c =>
+        using Process process = RingfenceProcess.StartGuest("--timeout", "60", "--firmware", Rom(c =>
         {
             Label again = c.CreateLabel();
             c.mov(dx, Com1);
@@ -208,7 +209,7 @@ public sealed class RunTests : IDisposable
         process.StandardError.ReadToEnd().ShouldStartWith("ringfence: standard output: ");
     }
 
-    [SkippableFact]
+    [EngineFact]
     public void On_a_terminal_ctrl_a_x_quits_and_the_terminal_is_as_before()
     {
         string? script = Environment.GetEnvironmentVariable("PATH")!.Split(':').Select(p => Path.Combine(p, "script")).FirstOrDefault(File.Exists);
@@ -220,7 +221,8 @@ public sealed class RunTests : IDisposable
             Print(c, Com1, "up");
             Spin(c);
         });
-        string command = $"stty -a >{before}; dotnet {RingfenceProcess.Program} run --firmware {rom} --timeout 60; code=$?; stty -a >{after}; exit $code";
+        string run = string.Join(' ', ["dotnet", RingfenceProcess.Program, .. RingfenceProcess.GuestArguments("--firmware", rom, "--timeout", "60")]);
+        string command = $"stty -a >{before}; {run}; code=$?; stty -a >{after}; exit $code";
         using Process process = RingfenceProcess.StartProgram(script!, "-qefc", command, "/dev/null");
         StringBuilder seen = new();
         while (!seen.ToString().Contains("up", StringComparison.Ordinal) || !seen.ToString().Contains("Ctrl-A X quits", StringComparison.Ordinal))
@@ -246,7 +248,7 @@ public sealed class RunTests : IDisposable
     public void Dispose() => _files.ForEach(File.Delete);
 
     private static CommandResult Run(string rom, params string[] arguments) =>
-        RingfenceProcess.Run(["run", "--firmware", rom, "--memory", "2M", .. arguments.Contains("--timeout") ? arguments : [.. arguments, "--timeout", "60"]]);
+        RingfenceProcess.RunGuest([], ["--firmware", rom, "--memory", "2M", .. arguments.Contains("--timeout") ? arguments : [.. arguments, "--timeout", "60"]]);
 
     private static void Exit(Assembler c, int value)
     {

@@ -1,5 +1,6 @@
 using Ringfence.Firmware;
 using Ringfence.Machines;
+using Ringfence.Tests.Support;
 
 namespace Ringfence.Tests.Firmware;
 
@@ -9,7 +10,7 @@ public sealed class LinuxBootTests
 
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
 
-    [SkippableTheory]
+    [EngineTheory]
     [InlineData("vmlinuz-cloud-amd64", false, 2)]
     [InlineData("vmlinuz-cloud-amd64", true, 1)]
     [InlineData("vmlinuz-i386", false, 1)]
@@ -20,6 +21,7 @@ public sealed class LinuxBootTests
         await using VirtualMachine machine = VirtualMachine.Create(new MachineOptions
         {
             MemoryBytes = 256UL << 20,
+            Engine = Engines.CurrentKind,
             ProcessorCount = 2,
             Boot = new KernelBoot { Kernel = BootFile.FromPath(path), CommandLine = CommandLine, Use32BitEntry = use32BitEntry },
         });

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Globalization;
 using Ringfence.Machines;
+using Ringfence.Tests.Support;
 using Xunit.Abstractions;
 
 namespace Ringfence.Tests.Fuzz;
@@ -23,7 +24,7 @@ public sealed class FuzzTests(ITestOutputHelper output)
 
     public static TheoryData<FuzzMode> Modes => new(Enum.GetValues<FuzzMode>());
 
-    [Theory]
+    [EngineTheory]
     [MemberData(nameof(Modes))]
     public void Machines_of_random_bytes_end_normally(FuzzMode mode)
     {
@@ -31,13 +32,14 @@ public sealed class FuzzTests(ITestOutputHelper output)
         Run(mode.ToString(), MachinesPerMode, seed, i => new MachineOptions
         {
             MemoryBytes = 4UL << 20,
+            Engine = Engines.CurrentKind,
             Deterministic = true,
             ExitOnReset = i % 4 != 0,
             Boot = new FuzzBoot(Code, mode, SeedOf(seed, mode, i), InstructionsPerMachine),
         });
     }
 
-    [Fact]
+    [EngineFact]
     public void Machines_of_two_processors_and_random_bytes_end_normally()
     {
         ulong seed = Seed;
@@ -45,13 +47,14 @@ public sealed class FuzzTests(ITestOutputHelper output)
         Run("two processors", MultiprocessorMachines, seed, i => new MachineOptions
         {
             MemoryBytes = 4UL << 20,
+            Engine = Engines.CurrentKind,
             ProcessorCount = 2,
             ExitOnReset = true,
             Boot = new FuzzBoot(Code, modes[i % modes.Length], SeedOf(seed, modes[i % modes.Length], i), 20_000_000),
         });
     }
 
-    [Fact]
+    [EngineFact]
     public async Task Two_runs_of_a_deterministic_machine_of_random_bytes_are_the_same()
     {
         int compared = 0;
@@ -62,6 +65,7 @@ public sealed class FuzzTests(ITestOutputHelper output)
             MachineOptions options = new()
             {
                 MemoryBytes = 4UL << 20,
+                Engine = Engines.CurrentKind,
                 Deterministic = true,
                 ExitOnReset = true,
                 Boot = new FuzzBoot(Code, modes[i % modes.Length], SeedOf(seed, modes[i % modes.Length], i), InstructionsPerMachine),
@@ -116,7 +120,7 @@ public sealed class FuzzTests(ITestOutputHelper output)
             machine.Dispose();
         });
 
-        string summary = $"{name}: {machines} machines, {instructions} instructions, {exceptions} exceptions, seed {seed}; "
+        string summary = $"{Engines.Current}, {name}: {machines} machines, {instructions} instructions, {exceptions} exceptions, seed {seed}; "
             + string.Join(", ", ends.Select(end => $"{end.Key} {end.Value}"));
         output.WriteLine(summary);
         Console.WriteLine(summary);

@@ -1,8 +1,10 @@
 using Ringfence.Guests;
+using Ringfence.Tests.Support;
 
 namespace Ringfence.Tests.Guests;
 
 /// <summary>The built-in guest in QEMU, where there is one: what the guest does right there it must do right everywhere.</summary>
+[NoEngine]
 public sealed class BuiltInGuestInQemuTests : BuiltInGuestTests
 {
     /// <summary>QEMU 7.2 takes 16 instead of 8 times the vector for the error code (Intel SDM 3A 6.13 says 8).</summary>

@@ -1,6 +1,7 @@
 using Ringfence.Firmware;
 using Ringfence.Guests;
 using Ringfence.Machines;
+using Ringfence.Tests.Support;
 
 namespace Ringfence.Tests.Guests;
 
@@ -17,7 +18,7 @@ public sealed class BuiltInGuestInRingfenceTests : BuiltInGuestTests
 
     protected override async Task<GuestSession> StartAsync() => await RingfenceSession.StartAsync(BuiltInGuest.Prompt);
 
-    [Fact]
+    [EngineFact]
     public async Task Power_off_ends_the_machine()
     {
         await using RingfenceSession guest = await RingfenceSession.StartAsync(BuiltInGuest.Prompt);
@@ -25,7 +26,7 @@ public sealed class BuiltInGuestInRingfenceTests : BuiltInGuestTests
         (await guest.Machine.WaitForExitAsync(TimeSpan.FromSeconds(20))).Reason.ShouldBe(MachineExitReason.PowerOff);
     }
 
-    [Fact]
+    [EngineFact]
     public async Task A_halted_kernel_ends_the_machine()
     {
         await using RingfenceSession guest = await RingfenceSession.StartAsync(BuiltInGuest.Prompt);
@@ -33,7 +34,7 @@ public sealed class BuiltInGuestInRingfenceTests : BuiltInGuestTests
         (await guest.Machine.WaitForExitAsync(TimeSpan.FromSeconds(20))).Reason.ShouldBe(MachineExitReason.Halted);
     }
 
-    [Fact]
+    [EngineFact]
     public async Task Reboot_starts_the_guest_again()
     {
         await using RingfenceSession guest = await RingfenceSession.StartAsync(BuiltInGuest.Prompt);
@@ -43,7 +44,7 @@ public sealed class BuiltInGuestInRingfenceTests : BuiltInGuestTests
         (await guest.RunAsync("echo again")).ShouldBe("again\n");
     }
 
-    [Fact]
+    [EngineFact]
     public async Task An_idle_guest_executes_no_instructions()
     {
         await using RingfenceSession guest = await RingfenceSession.StartAsync(BuiltInGuest.Prompt);
@@ -54,7 +55,7 @@ public sealed class BuiltInGuestInRingfenceTests : BuiltInGuestTests
         guest.Machine.Statistics.Instructions.ShouldBe(before);
     }
 
-    [Fact]
+    [EngineFact]
     public async Task The_guest_needs_no_more_memory_than_it_says()
     {
         await using RingfenceSession guest = await RingfenceSession.StartAsync(
@@ -62,7 +63,7 @@ public sealed class BuiltInGuestInRingfenceTests : BuiltInGuestTests
         (await guest.RunAsync("demo")).ShouldContain("registers kept");
     }
 
-    [Fact]
+    [EngineFact]
     public async Task With_too_little_memory_the_guest_says_so()
     {
         await using RingfenceSession guest = await RingfenceSession.StartAsync(
@@ -70,7 +71,7 @@ public sealed class BuiltInGuestInRingfenceTests : BuiltInGuestTests
         (await guest.WaitForExitAsync()).ShouldBe(3);
     }
 
-    [Fact]
+    [EngineFact]
     public async Task Every_instruction_of_the_guest_is_implemented()
     {
         await using RingfenceSession guest = await RingfenceSession.StartAsync(BuiltInGuest.Prompt);
@@ -78,7 +79,7 @@ public sealed class BuiltInGuestInRingfenceTests : BuiltInGuestTests
         guest.Machine.Statistics.Unimplemented.ShouldBeEmpty();
     }
 
-    [Fact]
+    [EngineFact]
     public async Task Two_deterministic_runs_execute_the_same_instructions()
     {
         var counts = new ulong[2];
@@ -88,6 +89,7 @@ public sealed class BuiltInGuestInRingfenceTests : BuiltInGuestTests
             using var machine = VirtualMachine.Create(new MachineOptions
             {
                 MemoryBytes = 16 << 20,
+                Engine = Engines.CurrentKind,
                 Deterministic = true,
                 Boot = new KernelBoot { Kernel = BootFile.FromBytes("built-in guest", BuiltInGuest.CreateImage()) },
             });

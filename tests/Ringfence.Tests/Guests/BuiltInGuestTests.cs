@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text.RegularExpressions;
 using Ringfence.Guests;
+using Ringfence.Tests.Support;
 
 namespace Ringfence.Tests.Guests;
 
@@ -10,7 +11,7 @@ public abstract class BuiltInGuestTests
     /// <summary>Boots the guest and waits for its prompt; skips the test where this cannot be done.</summary>
     protected abstract Task<GuestSession> StartAsync();
 
-    [SkippableFact]
+    [EngineFact]
     public async Task Help_lists_the_commands()
     {
         await using GuestSession guest = await StartAsync();
@@ -18,7 +19,7 @@ public abstract class BuiltInGuestTests
         foreach (string command in new[] { "primes N", "sleep S", "demo", "crash", "cpuid", "uptime", "poweroff" }) help.ShouldContain(command);
     }
 
-    [SkippableFact]
+    [EngineFact]
     public async Task Primes_counts_the_primes_below_a_number()
     {
         await using GuestSession guest = await StartAsync();
@@ -26,14 +27,14 @@ public abstract class BuiltInGuestTests
             (await guest.RunAsync($"primes {limit}")).ShouldMatch($@"^{count} primes below {limit} in \d+\.\d{{3}} s\n$");
     }
 
-    [SkippableFact]
+    [EngineFact]
     public async Task Pi_is_computed_with_sse()
     {
         await using GuestSession guest = await StartAsync();
         (await guest.RunAsync("pi 10000")).ShouldStartWith("pi is about 3.141592654 in ");
     }
 
-    [SkippableFact]
+    [EngineFact]
     public async Task Sleep_takes_the_time_asked_for()
     {
         await using GuestSession guest = await StartAsync();
@@ -42,7 +43,7 @@ public abstract class BuiltInGuestTests
         double.Parse(match.Groups[1].Value, CultureInfo.InvariantCulture).ShouldBeInRange(0.3, 5);
     }
 
-    [SkippableFact]
+    [EngineFact]
     public async Task The_timer_preempts_two_programs_that_never_yield_and_keeps_their_registers()
     {
         await using GuestSession guest = await StartAsync();
@@ -75,7 +76,7 @@ public abstract class BuiltInGuestTests
         ("x87", "#MF x87 floating-point error, vector 16, error code 0x0", 144),
     ];
 
-    [SkippableFact]
+    [EngineFact]
     public async Task A_program_that_faults_is_stopped_and_the_system_survives()
     {
         await using GuestSession guest = await StartAsync();
@@ -92,7 +93,7 @@ public abstract class BuiltInGuestTests
         (await guest.RunAsync("echo alive")).ShouldBe("alive\n");
     }
 
-    [SkippableFact]
+    [EngineFact]
     public async Task A_stack_overflow_in_the_kernel_ends_in_a_double_fault_report()
     {
         await using GuestSession guest = await StartAsync();
@@ -101,7 +102,7 @@ public abstract class BuiltInGuestTests
         report.ShouldContain("kernel panic: #DF double fault, vector 8, error code 0x0");
     }
 
-    [SkippableFact]
+    [EngineFact]
     public async Task Cpuid_names_vendor_signature_and_features()
     {
         await using GuestSession guest = await StartAsync();
@@ -111,7 +112,7 @@ public abstract class BuiltInGuestTests
         foreach (string feature in new[] { "apic", "pge", "fxsr", "sse2", "syscall", "nx", "lm" }) output.ShouldMatch($@"\nfeatures  .* {feature}( |\n)");
     }
 
-    [SkippableFact]
+    [EngineFact]
     public async Task Uptime_goes_on_and_counts_what_happened()
     {
         await using GuestSession guest = await StartAsync();
@@ -125,7 +126,7 @@ public abstract class BuiltInGuestTests
         Number(second, @"faults of programs +(\d+)").ShouldBe(1);
     }
 
-    [SkippableFact]
+    [EngineFact]
     public async Task Control_c_ends_the_program_in_the_foreground()
     {
         await using GuestSession guest = await StartAsync();
@@ -141,7 +142,7 @@ public abstract class BuiltInGuestTests
         (await guest.WaitForAsync("\n" + BuiltInGuest.Prompt)).ShouldEndWith("Exit code 130\n" + BuiltInGuest.Prompt);
     }
 
-    [SkippableFact]
+    [EngineFact]
     public async Task Programs_run_in_the_background_until_killed()
     {
         await using GuestSession guest = await StartAsync();
@@ -158,7 +159,7 @@ public abstract class BuiltInGuestTests
         (await guest.RunAsync("kill 2")).ShouldBe("There is no such task to end.\n");
     }
 
-    [SkippableFact]
+    [EngineFact]
     public async Task More_tasks_than_there_is_room_for_are_refused()
     {
         await using GuestSession guest = await StartAsync();
@@ -176,14 +177,14 @@ public abstract class BuiltInGuestTests
         (await guest.RunAsync("mem")).ShouldBe(before);
     }
 
-    [SkippableFact]
+    [EngineFact]
     public async Task The_kernel_refuses_bad_pointers()
     {
         await using GuestSession guest = await StartAsync();
         (await guest.RunAsync("pointers")).ShouldBe("8 of 8 bad pointers refused\n");
     }
 
-    [SkippableFact]
+    [EngineFact]
     public async Task Lines_can_be_edited_and_end_with_cr_or_lf_or_both()
     {
         await using GuestSession guest = await StartAsync();
@@ -196,7 +197,7 @@ public abstract class BuiltInGuestTests
         output.ShouldBe($"echo D\nD\n{BuiltInGuest.Prompt}echo E\n");
     }
 
-    [SkippableFact]
+    [EngineFact]
     public async Task An_unknown_command_is_named()
     {
         await using GuestSession guest = await StartAsync();
@@ -204,7 +205,7 @@ public abstract class BuiltInGuestTests
         (await guest.RunAsync("primesx")).ShouldStartWith("Unknown command: primesx\n");
     }
 
-    [SkippableFact]
+    [EngineFact]
     public async Task Input_piped_in_faster_than_it_is_read_is_not_lost()
     {
         const int Lines = 500;
@@ -213,7 +214,7 @@ public abstract class BuiltInGuestTests
         for (int i = 0; i < Lines; i++) await guest.WaitForAsync($"\nline-{i}-{new string('x', 20)}\n");
     }
 
-    [SkippableFact]
+    [EngineFact]
     public async Task The_guest_powers_off()
     {
         await using GuestSession guest = await StartAsync();
@@ -221,7 +222,7 @@ public abstract class BuiltInGuestTests
         (await guest.WaitForExitAsync()).ShouldBe(0);
     }
 
-    [SkippableFact]
+    [EngineFact]
     public async Task The_guest_leaves_through_the_debug_exit_port()
     {
         await using GuestSession guest = await StartAsync();

@@ -27,11 +27,12 @@ internal static class DebianGuests
         return "";
     }
 
-    /// <summary>A machine that boots a kernel with a root folder, its console on the first serial port.</summary>
+    /// <summary>A machine with the current engine that boots a kernel with a root folder, its console on the first serial port.</summary>
     public static VirtualMachine Boot(string kernel, string root, int processors, string arguments = "") => VirtualMachine.Create(new MachineOptions
     {
         Name = kernel,
         MemoryBytes = 512UL << 20,
+        Engine = Engines.CurrentKind,
         ProcessorCount = processors,
         Boot = new KernelBoot
         {

@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text.RegularExpressions;
 using Ringfence.Firmware;
 using Ringfence.Machines;
+using Ringfence.Tests.Support;
 
 namespace Ringfence.Tests.Guests;
 
@@ -16,7 +17,7 @@ public sealed partial class DebianTests
     private static readonly TimeSpan BootTime = TimeSpan.FromMinutes(6);
     private static readonly TimeSpan AnswerTime = TimeSpan.FromMinutes(1);
 
-    [SkippableTheory]
+    [EngineTheory]
     [InlineData("vmlinuz-amd64", "rootfs-amd64", 1, "x86_64")]
     [InlineData("vmlinuz-amd64", "rootfs-amd64", 2, "x86_64")]
     [InlineData("vmlinuz-cloud-amd64", "rootfs-amd64", 1, "x86_64")]
@@ -51,7 +52,7 @@ public sealed partial class DebianTests
         machine.Statistics.Unimplemented.ShouldBeEmpty();
     }
 
-    [SkippableFact]
+    [EngineFact]
     public async Task Processes_on_two_processors_and_a_pipe_between_them_keep_their_data()
     {
         await using VirtualMachine machine = DebianGuests.Boot("vmlinuz-cloud-amd64", "rootfs-amd64", 2, "quiet");
@@ -65,7 +66,7 @@ public sealed partial class DebianTests
         (await machine.WaitForExitAsync(AnswerTime)).Reason.ShouldBe(MachineExitReason.PowerOff);
     }
 
-    [SkippableTheory]
+    [EngineTheory]
     [InlineData("memtest86+x64.bin")]
     [InlineData("memtest86+ia32.bin")]
     public async Task Memtest86_finds_no_error_in_its_first_three_tests(string image)
@@ -74,6 +75,7 @@ public sealed partial class DebianTests
         {
             Name = image,
             MemoryBytes = 8UL << 20,
+            Engine = Engines.CurrentKind,
             Boot = new KernelBoot
             {
                 Kernel = BootFile.FromPath(DebianGuests.Require(image)),

@@ -21,6 +21,7 @@ internal sealed class RingfenceSession : GuestSession
         MachineOptions options = new()
         {
             MemoryBytes = 64 << 20,
+            Engine = Engines.CurrentKind,
             Boot = new KernelBoot { Kernel = BootFile.FromBytes("built-in guest", BuiltInGuest.CreateImage()) },
         };
         RingfenceSession session = new(configure is null ? options : configure(options));

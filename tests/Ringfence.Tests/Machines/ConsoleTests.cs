@@ -3,6 +3,7 @@ using System.Text;
 using System.Text.RegularExpressions;
 using Iced.Intel;
 using Ringfence.Machines;
+using Ringfence.Tests.Support;
 using static Iced.Intel.AssemblerRegisters;
 using static Ringfence.Tests.Machines.TestPrograms;
 
@@ -10,7 +11,7 @@ namespace Ringfence.Tests.Machines;
 
 public sealed class ConsoleTests
 {
-    [Fact]
+    [EngineFact]
     public async Task A_typed_line_reaches_a_polling_guest_and_comes_back()
     {
         using VirtualMachine machine = Start(Echo("ready> "));
@@ -20,7 +21,7 @@ public sealed class ConsoleTests
         (await serial.WaitForTextAsync("FIFO\r", Patience)).ShouldBe("hello, a line that is longer than the port's FIFO\r");
     }
 
-    [Fact]
+    [EngineFact]
     public async Task Input_written_before_the_start_waits_for_the_guest()
     {
         using VirtualMachine machine = Create(Echo("ready> "));
@@ -29,7 +30,7 @@ public sealed class ConsoleTests
         (await machine.Serial[0].WaitForTextAsync("bird", Patience)).ShouldBe("ready> early bird");
     }
 
-    [Fact]
+    [EngineFact]
     public async Task Each_wait_continues_behind_the_one_before()
     {
         using VirtualMachine machine = Start(RealMode(c =>
@@ -44,7 +45,7 @@ public sealed class ConsoleTests
         (await serial.WaitForTextAsync("$ ", Patience)).ShouldBe(" $ ");
     }
 
-    [Fact]
+    [EngineFact]
     public async Task A_text_that_does_not_come_is_a_timeout_that_shows_the_last_lines()
     {
         using VirtualMachine machine = Start(RealMode(c =>
@@ -59,7 +60,7 @@ public sealed class ConsoleTests
         timeout.Message.ShouldContain("last words");
     }
 
-    [Fact]
+    [EngineFact]
     public async Task Waiting_for_a_machine_that_has_ended_fails_at_once_and_says_how_it_ended()
     {
         using VirtualMachine machine = Start(RealMode(c =>
@@ -73,7 +74,7 @@ public sealed class ConsoleTests
         (await machine.Serial[0].WaitForTextAsync("bye", Patience)).ShouldBe("bye");
     }
 
-    [Fact]
+    [EngineFact]
     public async Task All_output_has_been_streamed_when_the_machine_has_ended()
     {
         const int Lines = 2000;
@@ -97,7 +98,7 @@ public sealed class ConsoleTests
         Encoding.ASCII.GetString([.. streamed]).ShouldBe(string.Concat(Enumerable.Repeat("0123456789\n", Lines)));
     }
 
-    [Fact]
+    [EngineFact]
     public async Task A_handler_that_throws_ends_the_machine_and_not_the_process()
     {
         using VirtualMachine machine = Create(Echo("text"));
@@ -109,7 +110,7 @@ public sealed class ConsoleTests
         exit.Report.ShouldContain("the handler's own fault");
     }
 
-    [Fact]
+    [EngineFact]
     public async Task The_debug_console_and_the_other_ports_have_their_own_output()
     {
         using VirtualMachine machine = Start(RealMode(c =>

@@ -1,5 +1,6 @@
 using Iced.Intel;
 using Ringfence.Machines;
+using Ringfence.Tests.Support;
 using static Iced.Intel.AssemblerRegisters;
 using static Ringfence.Tests.Machines.TestPrograms;
 
@@ -7,7 +8,7 @@ namespace Ringfence.Tests.Machines;
 
 public sealed class DeterminismTests
 {
-    [Fact]
+    [EngineFact]
     public async Task Two_runs_of_a_deterministic_machine_execute_the_same_instructions()
     {
         (ulong hash, MachineStatistics statistics, string output) first = await RunAsync(seed: 1);
@@ -19,10 +20,10 @@ public sealed class DeterminismTests
         second.output.ShouldBe(first.output);
     }
 
-    [Fact]
+    [EngineFact]
     public async Task Another_seed_gives_another_run() => (await RunAsync(seed: 2)).Hash.ShouldNotBe((await RunAsync(seed: 1)).Hash);
 
-    [Fact]
+    [EngineFact]
     public async Task Halting_until_a_timer_costs_guest_time_and_no_host_time()
     {
         // Ten PIT periods of 54.9 ms each.
@@ -44,7 +45,7 @@ public sealed class DeterminismTests
         machine.Statistics.Instructions.ShouldBeLessThan(1000UL);
     }
 
-    [Fact]
+    [EngineFact]
     public async Task One_instruction_takes_one_nanosecond()
     {
         // 1 + 2 * 20,000 + 1 instructions; an engine counts blocks, of which the longest has 64 instructions.

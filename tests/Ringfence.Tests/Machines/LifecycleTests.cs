@@ -1,6 +1,7 @@
 using Ringfence.Machines;
 using Ringfence.Memory;
 using Ringfence.Processors;
+using Ringfence.Tests.Support;
 using static Iced.Intel.AssemblerRegisters;
 using static Ringfence.Tests.Machines.TestPrograms;
 
@@ -8,7 +9,7 @@ namespace Ringfence.Tests.Machines;
 
 public sealed class LifecycleTests
 {
-    [Fact]
+    [EngineFact]
     public async Task Soft_off_ends_the_machine_with_exit_code_0()
     {
         using VirtualMachine machine = Start(RealMode(c => c.PowerOff()));
@@ -16,7 +17,7 @@ public sealed class LifecycleTests
         exit.ShouldBe(new MachineExit(MachineExitReason.PowerOff, 0, ""));
     }
 
-    [Theory]
+    [EngineTheory]
     [InlineData(0, 1)]
     [InlineData(1, 3)]
     [InlineData(42, 85)]
@@ -33,7 +34,7 @@ public sealed class LifecycleTests
         exit.ExitCode.ShouldBe(exitCode);
     }
 
-    [Fact]
+    [EngineFact]
     public async Task A_triple_fault_ends_the_machine_and_reports_registers_and_instruction()
     {
         // With an IDT limit of 0 no exception can be delivered: #GP, #DF, shutdown (Intel SDM 3A 6.15).
@@ -50,7 +51,7 @@ public sealed class LifecycleTests
         exit.Report.ShouldContain("RAX=0000000012345678");
     }
 
-    [Fact]
+    [EngineFact]
     public async Task A_machine_halted_with_interrupts_disabled_ends_with_a_report()
     {
         using VirtualMachine machine = Start(RealMode(c =>
@@ -64,7 +65,7 @@ public sealed class LifecycleTests
         exit.Report.ShouldContain("Halted");
     }
 
-    [Fact]
+    [EngineFact]
     public async Task A_machine_halted_with_interrupts_enabled_waits()
     {
         using VirtualMachine machine = Start(RealMode(c =>
@@ -79,7 +80,7 @@ public sealed class LifecycleTests
         machine.Stop().Reason.ShouldBe(MachineExitReason.Stopped);
     }
 
-    [Fact]
+    [EngineFact]
     public void Pausing_stops_execution_and_guest_time_and_resuming_continues_both()
     {
         using VirtualMachine machine = Start(RealMode(c => c.Forever()));
@@ -95,7 +96,7 @@ public sealed class LifecycleTests
         machine.Statistics.GuestTime.ShouldBeGreaterThan(time);
     }
 
-    [Fact]
+    [EngineFact]
     public void A_machine_can_be_stepped_through_before_it_is_started()
     {
         using VirtualMachine machine = Create(RealMode(c =>
@@ -119,7 +120,7 @@ public sealed class LifecycleTests
         BitConverter.ToInt32(memory).ShouldBe(8);
     }
 
-    [Fact]
+    [EngineFact]
     public void Stepping_a_paused_machine_follows_a_jump_and_the_machine_can_go_on()
     {
         using VirtualMachine machine = Start(RealMode(c => c.Forever()));
@@ -139,7 +140,7 @@ public sealed class LifecycleTests
         SpinWait.SpinUntil(() => machine.Statistics.Instructions > before + 1000, Patience).ShouldBeTrue();
     }
 
-    [Fact]
+    [EngineFact]
     public void A_running_machine_does_not_let_itself_be_looked_at()
     {
         using VirtualMachine machine = Start(RealMode(c => c.Forever()));
@@ -149,7 +150,7 @@ public sealed class LifecycleTests
         Should.Throw<InvalidOperationException>(machine.Start);
     }
 
-    [Fact]
+    [EngineFact]
     public async Task Memory_written_while_paused_is_executed_afterwards()
     {
         using VirtualMachine machine = Start(RealMode(c => c.Forever()));
@@ -161,7 +162,7 @@ public sealed class LifecycleTests
         (await machine.WaitForExitAsync(Patience)).Reason.ShouldBe(MachineExitReason.PowerOff);
     }
 
-    [Fact]
+    [EngineFact]
     public async Task Stopping_ends_a_busy_machine()
     {
         VirtualMachine machine = Start(RealMode(c => c.Forever()));
@@ -171,10 +172,10 @@ public sealed class LifecycleTests
         await machine.DisposeAsync();
         machine.Dispose();
         Should.Throw<ObjectDisposedException>(() => machine.GetRegisters());
-        machine.Statistics.Engine.ShouldBe("interpreter");
+        machine.Statistics.Engine.ShouldBe(Engines.Current);
     }
 
-    [Fact]
+    [EngineFact]
     public async Task Disposing_ends_busy_halted_paused_and_unstarted_machines()
     {
         VirtualMachine busy = Start(RealMode(c => c.Forever()));
@@ -194,7 +195,7 @@ public sealed class LifecycleTests
         }
     }
 
-    [Fact]
+    [EngineFact]
     public async Task Forty_machines_run_in_one_process()
     {
         VirtualMachine[] machines = [.. Enumerable.Range(0, 40).Select(i => Start(RealMode(c =>

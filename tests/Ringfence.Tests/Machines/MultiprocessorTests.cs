@@ -2,6 +2,7 @@ using Iced.Intel;
 using Ringfence.Machines;
 using Ringfence.Memory;
 using Ringfence.Processors;
+using Ringfence.Tests.Support;
 using static Iced.Intel.AssemblerRegisters;
 using static Ringfence.Tests.Machines.TestPrograms;
 
@@ -14,7 +15,7 @@ public sealed class MultiprocessorTests
     private const int Finished = 0x9f00;
     private const int Iterations = 20_000;
 
-    [Theory]
+    [EngineTheory]
     [InlineData(2)]
     [InlineData(8)]
     public async Task Init_and_startup_ipis_start_every_processor_in_real_mode_at_the_vector(int processors)
@@ -42,7 +43,7 @@ public sealed class MultiprocessorTests
         for (int i = 1; i < processors; i++) machine.GetRegisters(i).Activity.ShouldBe(ActivityState.Halted);
     }
 
-    [Theory]
+    [EngineTheory]
     [InlineData(Counter, "inside a cache line")]
     [InlineData(Counter + 62, "across two cache lines")]
     [InlineData(Counter + 0xffe, "across two pages")]
@@ -81,7 +82,7 @@ public sealed class MultiprocessorTests
         ReadDword(machine, address).ShouldBe(3 * Iterations, where);
     }
 
-    [Fact]
+    [EngineFact]
     public async Task Code_changed_by_another_processor_is_executed_as_changed()
     {
         // The second processor calls a routine again and again; the first one turns its MOV AX, 1 into MOV AX, 2.
@@ -127,7 +128,7 @@ public sealed class MultiprocessorTests
         (await machine.WaitForExitAsync(Patience)).Reason.ShouldBe(MachineExitReason.PowerOff);
     }
 
-    [Fact]
+    [EngineFact]
     public async Task An_nmi_wakes_a_processor_that_is_halted_with_interrupts_disabled()
     {
         using VirtualMachine machine = CreateWithApplicationCode(
@@ -161,7 +162,7 @@ public sealed class MultiprocessorTests
         machine.GetRegisters(1).Activity.ShouldBe(ActivityState.Halted);
     }
 
-    [Fact]
+    [EngineFact]
     public async Task A_machine_whose_processors_are_all_halted_for_good_is_dead()
     {
         using VirtualMachine machine = CreateWithApplicationCode(
@@ -187,7 +188,7 @@ public sealed class MultiprocessorTests
         exit.Report.ShouldContain("Processor 2 at");
     }
 
-    [Fact]
+    [EngineFact]
     public void Pausing_stops_every_processor_even_while_they_fight_for_exclusive_access()
     {
         using VirtualMachine machine = CreateWithApplicationCode(3, ProtectedMode(c =>

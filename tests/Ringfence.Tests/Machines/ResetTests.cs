@@ -1,5 +1,6 @@
 using Iced.Intel;
 using Ringfence.Machines;
+using Ringfence.Tests.Support;
 using static Iced.Intel.AssemblerRegisters;
 using static Ringfence.Tests.Machines.TestPrograms;
 
@@ -7,7 +8,7 @@ namespace Ringfence.Tests.Machines;
 
 public sealed class ResetTests
 {
-    [Theory]
+    [EngineTheory]
     [InlineData(0xcf9, 0x06)]
     [InlineData(0x92, 0x01)]
     [InlineData(0x64, 0xfe)]
@@ -19,7 +20,7 @@ public sealed class ResetTests
         machine.Statistics.Resets.ShouldBe(2);
     }
 
-    [Fact]
+    [EngineFact]
     public async Task A_reset_ends_the_machine_if_asked_to()
     {
         using VirtualMachine machine = Start(CountingProgram(0xcf9, 6), o => o with { ExitOnReset = true });
@@ -27,7 +28,7 @@ public sealed class ResetTests
         machine.Serial[0].Output.ShouldBe("boot");
     }
 
-    [Fact]
+    [EngineFact]
     public async Task A_triple_fault_resets_if_asked_to()
     {
         using VirtualMachine machine = Start(
@@ -48,7 +49,7 @@ public sealed class ResetTests
         machine.Serial[0].Output.ShouldBe("bootbootboot");
     }
 
-    [Fact]
+    [EngineFact]
     public async Task The_host_resets_a_running_machine()
     {
         using VirtualMachine machine = Start(RealMode(c =>
@@ -62,7 +63,7 @@ public sealed class ResetTests
         machine.Serial[0].Output.ShouldBe("bootboot");
     }
 
-    [Fact]
+    [EngineFact]
     public void The_host_resets_a_paused_machine_which_stays_paused()
     {
         using VirtualMachine machine = Start(RealMode(c => c.Forever()));

@@ -93,9 +93,10 @@ internal static class TestPrograms
         c.jmp(c.@B);
     }
 
+    /// <summary>A machine with the current engine.</summary>
     public static VirtualMachine Create(BootSource boot, Func<MachineOptions, MachineOptions>? change = null)
     {
-        var options = new MachineOptions { Boot = boot, MemoryBytes = 2 << 20 };
+        var options = new MachineOptions { Boot = boot, MemoryBytes = 2 << 20, Engine = Engines.CurrentKind };
         return VirtualMachine.Create(change is null ? options : change(options));
     }
 

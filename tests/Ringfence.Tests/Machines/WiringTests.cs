@@ -3,6 +3,7 @@ using Ringfence.Firmware;
 using Ringfence.Guests;
 using Ringfence.Machines;
 using Ringfence.Memory;
+using Ringfence.Tests.Support;
 using static Iced.Intel.AssemblerRegisters;
 using static Ringfence.Tests.Machines.TestPrograms;
 
@@ -10,7 +11,7 @@ namespace Ringfence.Tests.Machines;
 
 public sealed class WiringTests
 {
-    [Fact]
+    [EngineFact]
     public async Task Port_and_device_accesses_and_code_changes_are_counted_as_exits()
     {
         using VirtualMachine machine = Start(ProtectedMode(c =>
@@ -28,7 +29,7 @@ public sealed class WiringTests
         exits[Execution.ExitReason.CodeModification].ShouldBe(1);
     }
 
-    [Fact]
+    [EngineFact]
     public async Task Address_line_20_is_forced_to_0_while_port_92h_says_so()
     {
         // FFFF:0510 is linear 100500h, and 500h through the closed gate.
@@ -56,7 +57,7 @@ public sealed class WiringTests
         seen.ShouldBe([1, 1, 2]);
     }
 
-    [Fact]
+    [EngineFact]
     public async Task Typing_interrupts_a_halted_guest_through_the_8259s()
     {
         using VirtualMachine machine = Start(SerialInterruptEcho());
@@ -65,7 +66,7 @@ public sealed class WiringTests
         await machine.Serial[0].WaitForTextAsync("x", Patience);
     }
 
-    [Fact]
+    [EngineFact]
     public async Task Typing_wakes_a_halted_deterministic_guest_that_has_no_timer()
     {
         using VirtualMachine machine = Start(SerialInterruptEcho(), o => o with { Deterministic = true });
@@ -75,7 +76,7 @@ public sealed class WiringTests
         await machine.Serial[0].WaitForTextAsync("x", Patience);
     }
 
-    [Fact]
+    [EngineFact]
     public async Task The_timer_interrupts_through_pin_2_of_the_io_apic()
     {
         using VirtualMachine machine = Start(ProtectedMode(c =>
@@ -119,7 +120,7 @@ public sealed class WiringTests
         machine.Statistics.Interrupts[0x40].ShouldBe(5);
     }
 
-    [Fact]
+    [EngineFact]
     public async Task Firmware_starts_at_the_reset_vector_and_again_after_a_reset()
     {
         byte[] rom = new byte[64 << 10];
@@ -154,7 +155,7 @@ public sealed class WiringTests
         refused.Message.ShouldNotContain("\n");
     }
 
-    [Fact]
+    [EngineFact]
     public async Task The_built_in_guest_boots_to_its_shell_and_powers_off()
     {
         using VirtualMachine machine = Start(new BuiltInGuestBoot(), o => o with { MemoryBytes = 64 << 20 });
@@ -163,7 +164,7 @@ public sealed class WiringTests
         (await machine.WaitForExitAsync(Patience)).Reason.ShouldBe(MachineExitReason.PowerOff);
     }
 
-    [Fact]
+    [EngineFact]
     public void Input_after_the_end_is_ignored()
     {
         VirtualMachine machine = Start(SerialInterruptEcho());

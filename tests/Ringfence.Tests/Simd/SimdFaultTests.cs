@@ -1,6 +1,7 @@
 using Iced.Intel;
 using Ringfence.Memory;
 using Ringfence.Processors;
+using Ringfence.Tests.Support;
 using Cr0 = Ringfence.Processors.Cr0;
 
 namespace Ringfence.Tests.Simd;
@@ -11,7 +12,7 @@ public sealed unsafe class SimdFaultTests : IDisposable
     private static readonly Instruction MmxOnly = Instruction.Create(Code.Paddb_mm_mmm64, Register.MM0, Register.MM1);
     private readonly SimdGuest _guest = new();
 
-    [Fact]
+    [EngineFact]
     public void Cr0_em_makes_sse_and_mmx_undefined()
     {
         Set(Cr0.Em | Cr0.Ts, Cr4.Osfxsr);
@@ -19,7 +20,7 @@ public sealed unsafe class SimdFaultTests : IDisposable
         Fault(MmxOnly).ShouldBe(ExceptionVector.InvalidOpcode);
     }
 
-    [Fact]
+    [EngineFact]
     public void Cr4_osfxsr_clear_makes_sse_undefined_but_not_mmx()
     {
         Set(0, 0);
@@ -27,7 +28,7 @@ public sealed unsafe class SimdFaultTests : IDisposable
         Fault(MmxOnly).ShouldBeNull();
     }
 
-    [Fact]
+    [EngineFact]
     public void Cr0_ts_makes_the_device_not_available()
     {
         Set(Cr0.Ts, Cr4.Osfxsr);
@@ -36,7 +37,7 @@ public sealed unsafe class SimdFaultTests : IDisposable
         Fault(Memory(Code.Fxsave_m512byte, Register.None, 0)).ShouldBe(ExceptionVector.DeviceNotAvailable);
     }
 
-    [Fact]
+    [EngineFact]
     public void A_pending_x87_exception_is_taken_before_an_mmx_instruction()
     {
         _guest.State->X87Status = 0x80;
@@ -44,7 +45,7 @@ public sealed unsafe class SimdFaultTests : IDisposable
         Fault(Sse).ShouldBeNull();
     }
 
-    [Theory]
+    [EngineTheory]
     [InlineData(Code.Movaps_xmm_xmmm128)]
     [InlineData(Code.Addps_xmm_xmmm128)]
     [InlineData(Code.Pxor_xmm_xmmm128)]
@@ -54,11 +55,11 @@ public sealed unsafe class SimdFaultTests : IDisposable
     public void A_misaligned_operand_of_16_bytes_is_general_protection(Code code)
     {
         Fault(Memory(code, Register.XMM1, 8)).ShouldBe(ExceptionVector.GeneralProtection);
-        _guest.State->FaultErrorCode.ShouldBe(0u);
+        _guest.Fault!.Value.ErrorCode.ShouldBe(0u);
         Fault(Memory(code, Register.XMM1, 16)).ShouldBeNull();
     }
 
-    [Theory]
+    [EngineTheory]
     [InlineData(Code.Movups_xmm_xmmm128)]
     [InlineData(Code.Movdqu_xmm_xmmm128)]
     [InlineData(Code.Lddqu_xmm_m128)]
@@ -68,7 +69,7 @@ public sealed unsafe class SimdFaultTests : IDisposable
     public void Unaligned_moves_and_narrow_operands_need_no_alignment(Code code) =>
         Fault(Memory(code, Register.XMM1, 1)).ShouldBeNull();
 
-    [Theory]
+    [EngineTheory]
     [InlineData(Code.Movaps_xmmm128_xmm, ExceptionVector.GeneralProtection)]
     [InlineData(Code.Movntdq_m128_xmm, ExceptionVector.GeneralProtection)]
     [InlineData(Code.Movups_xmmm128_xmm, null)]
@@ -78,7 +79,7 @@ public sealed unsafe class SimdFaultTests : IDisposable
         Fault(instruction).ShouldBe(expected);
     }
 
-    [Fact]
+    [EngineFact]
     public void An_unmasked_invalid_operation_raises_xm_and_leaves_the_destination_alone()
     {
         Divide(0, 0, 0x1f00);
@@ -87,7 +88,7 @@ public sealed unsafe class SimdFaultTests : IDisposable
         (_guest.State->Mxcsr & 63).ShouldBe(1u);
     }
 
-    [Fact]
+    [EngineFact]
     public void Without_cr4_osxmmexcpt_it_is_an_undefined_opcode()
     {
         Set(0, Cr4.Osfxsr);
@@ -96,7 +97,7 @@ public sealed unsafe class SimdFaultTests : IDisposable
         (_guest.State->Mxcsr & 63).ShouldBe(4u);
     }
 
-    [Fact]
+    [EngineFact]
     public void An_unmasked_invalid_operation_in_one_element_hides_the_inexact_result_of_another()
     {
         VcpuState* s = _guest.State;
@@ -106,7 +107,7 @@ public sealed unsafe class SimdFaultTests : IDisposable
         (s->Mxcsr & 63).ShouldBe(1u);
     }
 
-    [Fact]
+    [EngineFact]
     public void An_unmasked_inexact_result_raises_xm()
     {
         Divide(1, 3, 0x0f80);
@@ -114,7 +115,7 @@ public sealed unsafe class SimdFaultTests : IDisposable
         (_guest.State->Mxcsr & 63).ShouldBe(0x20u);
     }
 
-    [Fact]
+    [EngineFact]
     public void Sticky_flags_of_the_past_raise_nothing()
     {
         Divide(1, 4, 0x003f);
@@ -122,7 +123,7 @@ public sealed unsafe class SimdFaultTests : IDisposable
         BitConverter.UInt64BitsToDouble(_guest.State->Xmm[0]).ShouldBe(0.25);
     }
 
-    [Fact]
+    [EngineFact]
     public void Reserved_bits_of_mxcsr_are_general_protection()
     {
         _guest.Memory.Write(new GuestPhysical(SimdGuest.Data), [0x80, 0x1f, 0x01, 0]);
@@ -133,7 +134,7 @@ public sealed unsafe class SimdFaultTests : IDisposable
         _guest.State->Mxcsr.ShouldBe(0xffffu);
     }
 
-    [Fact]
+    [EngineFact]
     public void Maskmovdqu_writes_only_the_bytes_whose_mask_bit_7_is_set()
     {
         VcpuState* s = _guest.State;
@@ -175,8 +176,8 @@ public sealed unsafe class SimdFaultTests : IDisposable
 
     private ExceptionVector? Fault(Instruction instruction)
     {
-        _guest.Load(instruction).ShouldBeTrue();
+        _guest.Load(instruction);
         if (_guest.State->Gpr[7] == 0) _guest.State->Gpr[7] = SimdGuest.Data;
-        return _guest.Execute() ? null : (ExceptionVector)_guest.State->FaultVector;
+        return _guest.Execute() ? null : _guest.Fault!.Value.Vector;
     }
 }

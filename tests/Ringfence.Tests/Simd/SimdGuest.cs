@@ -1,55 +1,59 @@
-using System.Runtime.InteropServices;
 using Iced.Intel;
 using Ringfence.Memory;
 using Ringfence.Processors;
-using Ringfence.Processors.Instructions;
 using Ringfence.Tests.Support;
 
 namespace Ringfence.Tests.Simd;
 
-/// <summary>Runs one instruction in the interpreter's handlers, in 64-bit mode without paging.</summary>
+/// <summary>Runs one instruction in the current engine, in 64-bit mode at CPL 0 with RAM mapped one to one.</summary>
 internal sealed unsafe class SimdGuest : IDisposable
 {
-    public const ulong Data = 0x20000;
+    public const ulong Data = TestMachine.Data;
 
-    private readonly BareProcessor _bare = new();
-    private readonly Operation* _operations;
+    private readonly TestMachine _machine = new();
+    private ulong _end;
 
     public SimdGuest()
     {
-        _operations = (Operation*)NativeMemory.AlignedAlloc((nuint)(2 * sizeof(Operation)), 64);
-        State->Efer = Efer.Lme | Efer.Lma;
+        _machine.EnterLong();
         State->Cr4 |= Cr4.Osfxsr | Cr4.Osxmmexcpt;
-        State->Segment(SegmentIndex.Cs).Attributes = (ushort)((State->Segment(SegmentIndex.Cs).Attributes & ~SegmentAttributes.Big) | SegmentAttributes.Long);
         Processor.RefreshMode();
     }
 
-    public VcpuState* State => _bare.State;
+    public VcpuState* State => _machine.State;
 
-    public Processor Processor => _bare.Processor;
+    public Processor Processor => _machine.Processor;
 
-    public PhysicalMemory Memory => _bare.Memory;
+    public PhysicalMemory Memory => _machine.Memory;
 
-    /// <summary>Assembles, decodes and prepares an instruction. False: it has no handler.</summary>
-    public bool Load(Instruction instruction)
+    /// <summary>The exception that the last instruction raised, and its error code if it has one.</summary>
+    public (ExceptionVector Vector, uint ErrorCode)? Fault { get; private set; }
+
+    /// <summary>Assembles an instruction and places it with a HLT behind.</summary>
+    public void Load(Instruction instruction)
     {
         var writer = new Bytes();
-        Encoder.Create(64, writer).Encode(instruction, 0);
-        var decoder = Iced.Intel.Decoder.Create(64, writer.Written.ToArray(), OperationDecoder.Options);
+        uint length = Encoder.Create(64, writer).Encode(instruction, TestMachine.Code);
+        var decoder = Iced.Intel.Decoder.Create(64, writer.Written.ToArray());
         decoder.Decode(out Instruction decoded);
         decoded.Code.ShouldBe(instruction.Code);
-        OperationDecoder.Decode(decoded, _operations, 0, true, 1);
-        _operations[1] = default;
-        _operations[1].Execute = &End;
-        return (_operations[0].Flags & OperationFlags.EndsBlock) == 0;
+        _machine.Emit([.. writer.Written, 0xf4]);
+        _end = TestMachine.Code + length + 1;
     }
 
     /// <summary>Executes the instruction; true unless it faulted.</summary>
     public bool Execute()
     {
-        State->FaultPending = 0;
-        _operations->Execute(Processor, State, _operations);
-        return State->FaultPending == 0;
+        State->Rip = TestMachine.Code;
+        State->Gpr[4] = TestMachine.Stack;
+        State->Activity = ActivityState.Active;
+        Processor.RefreshMode();
+        Fault = null;
+        _machine.RunToHalt().ShouldBe(Ringfence.Execution.ExitReason.Halt);
+        if (State->Rip == _end) return true;
+        var vector = (ExceptionVector)((State->Rip - 1 - TestMachine.Handlers) / 16);
+        Fault = (vector, vector == ExceptionVector.GeneralProtection ? _machine.Read32(State->Gpr[4]) : 0);
+        return false;
     }
 
     /// <summary>Loads the state, executes, and gives the state back.</summary>
@@ -75,13 +79,7 @@ internal sealed unsafe class SimdGuest : IDisposable
         return completed;
     }
 
-    public void Dispose()
-    {
-        NativeMemory.AlignedFree(_operations);
-        _bare.Dispose();
-    }
-
-    private static Operation* End(Processor processor, VcpuState* s, Operation* op) => null;
+    public void Dispose() => _machine.Dispose();
 
     private sealed class Bytes : CodeWriter
     {

@@ -5,6 +5,7 @@ using Ringfence.Processors;
 using Ringfence.Processors.FloatingPoint;
 using Ringfence.Processors.Instructions.X87;
 using Ringfence.Tests.FloatingPoint;
+using Ringfence.Tests.Support;
 
 namespace Ringfence.Tests.X87;
 
@@ -17,7 +18,7 @@ public sealed unsafe class X87OnHostTests
     private const int CasesAnEncoding = 1500;
     private const int MaximumReported = 4;
 
-    [SkippableTheory]
+    [EngineTheory]
     [InlineData(0xd8)]
     [InlineData(0xd9)]
     [InlineData(0xda)]

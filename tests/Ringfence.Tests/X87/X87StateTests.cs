@@ -38,7 +38,7 @@ public sealed unsafe class X87StateTests : IDisposable
         }
     }
 
-    [Theory]
+    [EngineTheory]
     [InlineData(Processors.Cr0.Ts, true)]
     [InlineData(Processors.Cr0.Em, true)]
     [InlineData(Processors.Cr0.Mp, false)]
@@ -48,7 +48,7 @@ public sealed unsafe class X87StateTests : IDisposable
         RunToEnd(c => c.fld1()).ShouldBe(raised ? 1u + (uint)ExceptionVector.DeviceNotAvailable : NothingRaised);
     }
 
-    [Theory]
+    [EngineTheory]
     [InlineData(Processors.Cr0.Ts, false)]
     [InlineData(Processors.Cr0.Em, false)]
     [InlineData(Processors.Cr0.Ts | Processors.Cr0.Mp, true)]
@@ -58,7 +58,7 @@ public sealed unsafe class X87StateTests : IDisposable
         RunToEnd(c => c.wait()).ShouldBe(raised ? 1u + (uint)ExceptionVector.DeviceNotAvailable : NothingRaised);
     }
 
-    [Fact]
+    [EngineFact]
     public void An_unmasked_exception_waits_for_the_next_waiting_instruction()
     {
         _guest.State->X87Control = 0x37b;
@@ -77,7 +77,7 @@ public sealed unsafe class X87StateTests : IDisposable
         RunToEnd(c => c.fchs()).ShouldBe(NothingRaised);
     }
 
-    [Fact]
+    [EngineFact]
     public void Loading_a_control_word_that_unmasks_a_raised_exception_makes_it_pending()
     {
         Write(Data, 0x37b);
@@ -92,7 +92,7 @@ public sealed unsafe class X87StateTests : IDisposable
         RunToEnd(c => c.wait()).ShouldBe(1u + (uint)ExceptionVector.FloatingPoint);
     }
 
-    [Fact]
+    [EngineFact]
     public void The_32_bit_protected_mode_environment_names_the_last_instruction_and_operand()
     {
         uint at = _next;
@@ -107,7 +107,7 @@ public sealed unsafe class X87StateTests : IDisposable
         _guest.State->X87Control.ShouldBe((ushort)0x37f);
     }
 
-    [Fact]
+    [EngineFact]
     public void Saving_and_restoring_brings_the_whole_state_back()
     {
         RunToEnd(c =>
