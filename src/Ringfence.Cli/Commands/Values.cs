@@ -43,7 +43,9 @@ internal static class Values
     {
         "auto" => EngineKind.Auto,
         "interpreter" => EngineKind.Interpreter,
-        _ => throw new UserErrorException($"--engine: there is no engine '{text}' (interpreter or auto)"),
+        "translator" => EngineKind.Translator,
+        "lockstep" => EngineKind.LockStep,
+        _ => throw new UserErrorException($"--engine: there is no engine '{text}' (translator, interpreter, lockstep or auto)"),
     };
 
     /// <summary>Seconds to run at most.</summary>

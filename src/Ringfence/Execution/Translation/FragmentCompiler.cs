@@ -1,0 +1,554 @@
+using Iced.Intel;
+using Ringfence.Processors;
+using Ringfence.Processors.Instructions;
+using Register = Iced.Intel.Register;
+using RflagsBits = Iced.Intel.RflagsBits;
+
+namespace Ringfence.Execution.Translation;
+
+/// <summary>
+/// Compiles translation units: decodes up to <see cref="UnitLimit"/> instructions or up to a control transfer, and emits the fragment.
+/// <para>
+/// The status flags are followed from instruction to instruction: they are in the host's flags, or saved in the state, or in both. What
+/// an emitted check destroys was saved before, once, and comes back only if an instruction wants it; so a fault sees exact flags.
+/// </para>
+/// </summary>
+internal sealed unsafe partial class FragmentCompiler
+{
+    /// <summary>Instructions of a unit.</summary>
+    public const int UnitLimit = 12;
+
+    private const RflagsBits Status = RflagsBits.OF | RflagsBits.SF | RflagsBits.ZF | RflagsBits.AF | RflagsBits.CF | RflagsBits.PF;
+
+    private readonly VcpuState* _s;
+    private readonly TranslationCache _cache;
+    private readonly HostCode _code = new();
+    private readonly CommonCode[] _common;
+    private readonly CodeBytes _bytes = new();
+    private readonly Decoder[] _decoders;
+    private readonly Encoder _encoder;
+    private readonly InstructionInfoFactory _info = new();
+    private readonly Instruction[] _unit = new Instruction[UnitLimit + 2];
+    private readonly List<int> _slow = [];
+    private readonly CodeStream _main;
+    private readonly CodeStream _rare;
+
+    // What is being compiled.
+    private TranslationMode _mode;
+    private CommonCode _exits;
+    private byte* _guest;
+    private ulong _rip;
+    private int _pageOffset;
+    private int _index;
+    private ushort _guestOffset;
+    private FlagsAt _flags;
+    private Tail _tail;
+
+    public FragmentCompiler(Processor processor, TranslationCache cache)
+    {
+        _s = processor.State;
+        _cache = cache;
+        _main = cache.Main;
+        _rare = cache.Rare;
+        _encoder = Encoder.Create(64, _main);
+        _decoders =
+        [
+            Decoder.Create(16, _bytes, OperationDecoder.Options),
+            Decoder.Create(32, _bytes, OperationDecoder.Options),
+            Decoder.Create(64, _bytes, OperationDecoder.Options),
+        ];
+        _common = [new CommonCode(cache.Common, simd: false), new CommonCode(cache.Common, simd: true)];
+        _exits = _common[0];
+        cache.LookUpFailed = mode => CommonFor(mode).LookUpFailed;
+    }
+
+    /// <summary>Told which code was emitted for which instruction; null outside listings.</summary>
+    public IFragmentListener? Listener { get; set; }
+
+    /// <summary>Are units laid behind those they follow? Not where each is to be looked at by itself.</summary>
+    public bool LaysTails { get; set; } = true;
+
+    /// <summary>Decodes a fragment's unit again. False: not all of it is translated, some of it calls out.</summary>
+    public bool TryDecodeWhole(int index, out ReadOnlySpan<Instruction> unit)
+    {
+        Fragment* fragment = _cache.Fragments + index;
+        CodePage page = _cache.Page(fragment->Page);
+        _mode = page.Mode;
+        _guest = _cache.Watch(page) + fragment->PageOffset;
+        _rip = fragment->Rip;
+        _pageOffset = fragment->PageOffset;
+        int count = Decode(out _);
+        unit = new ReadOnlySpan<Instruction>(_unit, 0, count);
+        foreach (ref readonly Instruction instruction in unit)
+        {
+            TranslationKind kind = KindOf(instruction);
+            if (kind == TranslationKind.CallOut || (kind == TranslationKind.Simd && !_mode.IsSimd) || !_mode.IsFlatCode) return false;
+        }
+
+        return true;
+    }
+
+    /// <summary>The ways in and out for a mode.</summary>
+    public CommonCode CommonFor(TranslationMode mode) => _common[mode.IsSimd ? 1 : 0];
+
+    /// <summary>
+    /// Compiles the unit at an offset of a page. 0: its first instruction continues in the next page, or its code segment ends before.
+    /// The cache must have room.
+    /// </summary>
+    public int Compile(CodePage page, int offset, ulong rip)
+    {
+        long started = System.Diagnostics.Stopwatch.GetTimestamp();
+        _mode = page.Mode;
+        _exits = CommonFor(_mode);
+        _guest = _cache.Watch(page) + offset;
+        _rip = rip;
+        _pageOffset = offset;
+        int count = Decode(out int length);
+        if (count == 0) return 0;
+        int rareStart = _rare.Offset;
+
+        var fragment = new Fragment
+        {
+            Rip = rip,
+            Page = page.Index,
+            PageOffset = (ushort)offset,
+            GuestLength = (ushort)length,
+            Instructions = (byte)count,
+            IsAlive = true,
+        };
+        fragment.FlagsEntry = _mode.IsCounting ? FlagsEntry.SavedFirst : FindFlagsEntry(count);
+        int laid = TakeTail(page, rip);
+        if (laid == 0) _main.Align();
+        fragment.Start = _main.Offset;
+        _index = 0;
+        _guestOffset = 0;
+        EmitPoll(_main, flagsSaved: false);
+        fragment.EntryHost = _main.Offset;
+        _flags = FlagsAt.Host;
+        if (fragment.FlagsEntry == FlagsEntry.SavedFirst)
+        {
+            _main.Write(_code.SaveFlags);
+            fragment.EntrySaved = _main.Offset;
+            _flags = FlagsAt.Saved;
+        }
+        else if (fragment.FlagsEntry == FlagsEntry.Dead)
+        {
+            fragment.EntrySaved = fragment.EntryHost;
+        }
+
+        if (_mode.IsCounting) EmitCount(count);
+        EmitUnit(count);
+        fragment.End = _main.Offset;
+        int index = _cache.Add(fragment);
+        if (laid != 0)
+        {
+            Site* site = _cache.Sites + laid;
+            site->IsLaid = true;
+            _cache.Register(laid, index);
+        }
+
+        SizeStatistics statistics = _cache.Statistics.Sizes[_mode.Kind];
+        statistics.Units++;
+        statistics.Instructions += count;
+        statistics.GuestBytes += length;
+        statistics.HostBytes += fragment.End - fragment.Start + _rare.Offset - rareStart;
+        statistics.Ticks += System.Diagnostics.Stopwatch.GetTimestamp() - started;
+        return index;
+    }
+
+    /// <summary>The fragment's entry for code that has the status flags saved.</summary>
+    public int EntrySaved(int index)
+    {
+        Fragment* fragment = _cache.Fragments + index;
+        if (fragment->EntrySaved != 0) return fragment->EntrySaved;
+        fragment->EntrySaved = _rare.Offset;
+        _rare.Write(_code.RestoreFlags);
+        _rare.WriteBranch(_code.Jump, fragment->EntryHost);
+        return fragment->EntrySaved;
+    }
+
+    /// <summary>As <see cref="EntrySaved"/>, looking for events first.</summary>
+    public int PollSaved(int index)
+    {
+        Fragment* fragment = _cache.Fragments + index;
+        if (fragment->PollSaved != 0) return fragment->PollSaved;
+        int entry = EntrySaved(index);
+        fragment->PollSaved = _rare.Offset;
+        _rare.Write(_code.Poll);
+        EmitPollLoad(_rare, index, flagsSaved: true);
+        _rare.WriteBranch(_code.Jump, entry);
+        return fragment->PollSaved;
+    }
+
+    /// <summary>The fragment's entry through the jump table: checks that R15 is its address and that its page's mapping is known to be right.</summary>
+    public int EntryTable(int index)
+    {
+        Fragment* fragment = _cache.Fragments + index;
+        if (fragment->EntryTable != 0) return fragment->EntryTable;
+        CodePage page = _cache.Page(fragment->Page);
+        int entry = EntrySaved(index);
+        int failed = CommonFor(page.Mode).LookUpFailed;
+        fragment->EntryTable = _rare.Offset;
+        ulong linear = page.Linear + fragment->PageOffset;
+        if ((ulong)(int)linear == linear)
+        {
+            _rare.Write(_code.CompareTarget32, (int)linear);
+        }
+        else
+        {
+            WriteImmediate(_rare, Register.R14, linear);
+            _rare.Write(_code.CompareTarget);
+        }
+
+        _rare.WriteBranch(_code.JumpIfNotEqual, failed);
+        _rare.Write([0x44, 0x8b, 0x35, 0, 0, 0, 0]);
+        _rare.Patch(_rare.Offset - sizeof(int), TranslationCache.EpochOffset(page));
+        _rare.Write(_code.CompareEpoch);
+        _rare.WriteBranch(_code.JumpIfNotEqual, failed);
+        _rare.Write(_code.Poll);
+        EmitPollLoad(_rare, index, flagsSaved: true);
+        _rare.WriteBranch(_code.Jump, entry);
+        return fragment->EntryTable;
+    }
+
+    /// <summary>Forgets what refers to code that has been thrown away.</summary>
+    public void Forget() => _tail = default;
+
+    private int Decode(out int length)
+    {
+        Decoder decoder = _decoders[_mode.Kind];
+        _bytes.Set(_guest, 4096 - _pageOffset);
+        decoder.IP = _rip;
+        int count = 0;
+        length = 0;
+        while (true)
+        {
+            decoder.Decode(out Instruction instruction);
+            if (decoder.LastError == DecoderError.NoMoreBytes) break;
+            _unit[count++] = instruction;
+            length += instruction.Length;
+            if (instruction.IsInvalid || EndsUnit(instruction) || _pageOffset + length >= 4096) break;
+            // An STI takes one instruction more with it: interrupts wait for it (Intel SDM 2B "STI").
+            if (count >= UnitLimit && (instruction.Mnemonic != Mnemonic.Sti || count > UnitLimit)) break;
+        }
+
+        return count;
+    }
+
+    private static bool EndsUnit(in Instruction instruction) =>
+        instruction.FlowControl != FlowControl.Next || instruction.Mnemonic is Mnemonic.Hlt;
+
+    /// <summary>What the unit does first with the status flags.</summary>
+    private FlagsEntry FindFlagsEntry(int count)
+    {
+        for (int i = 0; i < count; i++)
+        {
+            ref Instruction instruction = ref _unit[i];
+            TranslationKind kind = KindOf(instruction);
+            switch (kind)
+            {
+                case TranslationKind.NoOperation or TranslationKind.AddressOf:
+                    continue;
+                case TranslationKind.Ident or TranslationKind.Simd when !HasMemoryAccess(instruction) && !(kind == TranslationKind.Simd && !_mode.IsSimd):
+                    if (NeedsFlags(instruction)) return FlagsEntry.Host;
+                    if ((instruction.RflagsModified & Status) == Status) return FlagsEntry.Dead;
+                    continue;
+                case TranslationKind.ConditionalJump or TranslationKind.CounterJump:
+                    return FlagsEntry.Host;
+                case TranslationKind.Jump:
+                    return IsInPage(instruction.NearBranchTarget) ? FlagsEntry.Host : FlagsEntry.SavedFirst;
+                default:
+                    return FlagsEntry.SavedFirst;
+            }
+        }
+
+        return FlagsEntry.Host;
+    }
+
+    /// <summary>Does the instruction read status flags, or keep some of them and change others?</summary>
+    private static bool NeedsFlags(in Instruction instruction)
+    {
+        if ((instruction.RflagsRead & Status) != 0) return true;
+        RflagsBits modified = instruction.RflagsModified & Status;
+        if (modified == 0) return false;
+        if (modified != Status) return true;
+        return instruction.Mnemonic is Mnemonic.Shl or Mnemonic.Sal or Mnemonic.Shr or Mnemonic.Sar or Mnemonic.Shld or Mnemonic.Shrd
+            && MayShiftByZero(instruction);
+    }
+
+    /// <summary>A shift by zero changes no flags.</summary>
+    private static bool MayShiftByZero(in Instruction instruction)
+    {
+        int last = instruction.OpCount - 1;
+        return instruction.GetOpKind(last) != OpKind.Immediate8 || (instruction.GetImmediate(last) & 31) == 0;
+    }
+
+    private bool HasMemoryAccess(in Instruction instruction)
+    {
+        for (int i = 0; i < instruction.OpCount; i++)
+        {
+            OpKind kind = instruction.GetOpKind(i);
+            if (kind == OpKind.Memory || kind is >= OpKind.MemorySegSI and <= OpKind.MemoryESRDI) return true;
+        }
+
+        return false;
+    }
+
+    /// <summary>How the instruction is translated in the mode that is being compiled.</summary>
+    private TranslationKind KindOf(in Instruction instruction)
+    {
+        TranslationKind kind = instruction.IsInvalid ? TranslationKind.CallOut : TranslationTable.KindOf(instruction.Code);
+        switch (kind)
+        {
+            case TranslationKind.Ident:
+                return UsesUnencodableByte(instruction) || IsBitString(instruction) ? TranslationKind.CallOut : kind;
+            case TranslationKind.Simd when !_mode.IsSimd && _mode.IsUser:
+                return TranslationKind.CallOut;
+            case TranslationKind.Push or TranslationKind.Pop or TranslationKind.Leave or TranslationKind.Return or TranslationKind.Call
+                or TranslationKind.CallIndirect or TranslationKind.JumpIndirect:
+                return IsNaturalStack(instruction, kind) ? kind : TranslationKind.CallOut;
+            case TranslationKind.Jump or TranslationKind.ConditionalJump or TranslationKind.CounterJump:
+                return IsDirectTargetValid(instruction) ? kind : TranslationKind.CallOut;
+            case TranslationKind.ClearInterrupts or TranslationKind.SetInterrupts:
+                return _mode.IsUser ? TranslationKind.CallOut : kind;
+            case TranslationKind.AddressOf:
+                return instruction.MemoryBase.IsGPR16() || instruction.MemoryIndex.IsGPR16() || instruction.MemoryDisplSize == 2
+                    || (instruction.IsIPRelativeMemoryOperand && instruction.Op0Register.IsGPR16()) ? TranslationKind.CallOut : kind;
+            default:
+                return kind;
+        }
+    }
+
+    private void EmitUnit(int count)
+    {
+        bool ended = false;
+        for (_index = 0; _index < count; _index++)
+        {
+            ref Instruction instruction = ref _unit[_index];
+            _guestOffset = (ushort)(instruction.IP - _rip);
+            _slow.Clear();
+            int start = _main.Offset;
+            int rareStart = _rare.Offset;
+            TranslationKind kind = KindOf(instruction);
+            ended = Emit(ref instruction, kind);
+            if (_slow.Count != 0) EmitSlowStub();
+            Listener?.Emitted(_index, instruction, kind, start, _main.Offset, rareStart, _rare.Offset);
+        }
+
+        if (ended) return;
+        ref Instruction last = ref _unit[count - 1];
+        int exit = _main.Offset;
+        int rareExit = _rare.Offset;
+        _index = count - 1;
+        EmitFallThrough(last.NextIP);
+        Listener?.Emitted(-1, default, TranslationKind.Jump, exit, _main.Offset, rareExit, _rare.Offset);
+    }
+
+    /// <summary>Emits one instruction. True: it has left the unit.</summary>
+    private bool Emit(ref Instruction instruction, TranslationKind kind)
+    {
+        switch (kind)
+        {
+            case TranslationKind.Ident:
+                EmitGeneral(ref instruction, mayFault: false);
+                return false;
+            case TranslationKind.IdentThatFaults:
+                EmitGeneral(ref instruction, mayFault: true);
+                return false;
+            case TranslationKind.Simd:
+                if (_mode.IsSimd) EmitGeneral(ref instruction, mayFault: false);
+                else EmitCallOut(SiteKind.Simd, ends: false);
+                return false;
+            case TranslationKind.AddressOf:
+                EmitAddressOf(ref instruction);
+                return false;
+            case TranslationKind.NoOperation:
+                return false;
+            case TranslationKind.ConditionalJump:
+                EmitConditionalJump(instruction);
+                return true;
+            case TranslationKind.CounterJump:
+                EmitCounterJump(instruction);
+                return true;
+            case TranslationKind.Jump:
+                EmitLink(instruction.NearBranchTarget);
+                return true;
+            case TranslationKind.JumpIndirect:
+                EmitJumpIndirect(instruction);
+                return true;
+            case TranslationKind.Call:
+                EmitCall(instruction);
+                return true;
+            case TranslationKind.CallIndirect:
+                EmitCallIndirect(instruction);
+                return true;
+            case TranslationKind.Return:
+                EmitReturn(instruction);
+                return true;
+            case TranslationKind.Push:
+                EmitPush(instruction);
+                return false;
+            case TranslationKind.Pop:
+                EmitPop(instruction);
+                return false;
+            case TranslationKind.Leave:
+                EmitLeave();
+                return false;
+            case TranslationKind.ClearInterrupts:
+                NeedSaved();
+                _main.Write(_code.ClearInterrupts);
+                _flags = FlagsAt.Saved;
+                return false;
+            case TranslationKind.SetInterrupts:
+                NeedSaved();
+                _main.Write(_code.CompareEvents);
+                JumpSlow(_code.JumpIfNotEqual);
+                _main.Write(_code.SetInterrupts);
+                _flags = FlagsAt.Saved;
+                return false;
+            default:
+                bool ends = EndsUnit(instruction) || instruction.IsInvalid;
+                EmitCallOut(SiteKind.CallOut, ends);
+                return ends;
+        }
+    }
+
+    /// <summary>Leaves so that the instruction is executed by its definition; goes on behind unless the unit ends with it.</summary>
+    private void EmitCallOut(SiteKind kind, bool ends)
+    {
+        int site = NewSite(kind);
+        _main.Write(_code.PushSite, site);
+        _main.WriteBranch(_code.Jump, _flags == FlagsAt.Host ? _exits.ExitHost : _exits.ExitSaved);
+        if (!ends) _cache.Sites[site].Continuation = _main.Offset;
+        _flags = FlagsAt.Both;
+    }
+
+    /// <summary>The rare path of the checks of the instruction that has just been emitted.</summary>
+    private void EmitSlowStub()
+    {
+        int site = NewSite(SiteKind.Memory);
+        Site* s = _cache.Sites + site;
+        s->FlagsSaved = true;
+        s->Continuation = _main.Offset;
+        foreach (int place in _slow) _main.Patch(place, _rare.Offset);
+        _rare.Write(_code.PushSite, site);
+        _rare.WriteBranch(_code.Jump, _exits.ExitSaved);
+    }
+
+    private void JumpSlow(byte[] jump) => _slow.Add(_main.WriteBranch(jump, 0));
+
+    private int NewSite(SiteKind kind) => _cache.NewSite(new Site
+    {
+        Fragment = _cache.NextFragment,
+        GuestOffset = _guestOffset,
+        Index = (byte)_index,
+        Kind = kind,
+        FlagsSaved = _flags != FlagsAt.Host,
+        Continuation = -1,
+    });
+
+    private void EmitPoll(CodeStream stream, bool flagsSaved)
+    {
+        stream.Write(_code.Poll);
+        EmitPollLoad(stream, _cache.NextFragment, flagsSaved);
+    }
+
+    private void EmitPollLoad(CodeStream stream, int fragment, bool flagsSaved)
+    {
+        int place = stream.Offset;
+        stream.Write(_code.PollLoad);
+        int site = _cache.NewSite(new Site
+        {
+            Fragment = fragment,
+            Kind = SiteKind.Poll,
+            FlagsSaved = flagsSaved,
+            HostOffset = place,
+            Continuation = stream.Offset,
+        });
+        _cache.AddFaultSite(place, site);
+    }
+
+    /// <summary>Leaves at the limit, otherwise counts all of the unit's instructions: exits before its end take the rest back.</summary>
+    private void EmitCount(int count)
+    {
+        _main.Write(_code.CountCompare);
+        int site = NewSite(SiteKind.Limit);
+        _cache.Sites[site].FlagsSaved = true;
+        _main.WriteBranch(_code.JumpIfAboveOrEqual, _rare.Offset);
+        _rare.Write(_code.PushSite, site);
+        _rare.WriteBranch(_code.Jump, _exits.ExitSaved);
+        Encode(Instruction.Create(Code.Lea_r64_m, Register.R14, new MemoryOperand(Register.R14, (long)count, 8)));
+        StoreState(StateOffsets.InstructionCount, Register.R14);
+        _flags = FlagsAt.Saved;
+    }
+
+    private void NeedSaved()
+    {
+        if (_flags != FlagsAt.Host) return;
+        _main.Write(_code.SaveFlags);
+        _flags = FlagsAt.Both;
+    }
+
+    private void NeedHost()
+    {
+        if (_flags != FlagsAt.Saved) return;
+        _main.Write(_code.RestoreFlags);
+        _flags = FlagsAt.Both;
+    }
+
+    private void Encode(in Instruction instruction)
+    {
+        if (_encoder.TryEncode(instruction, 0, out _, out string? error)) return;
+        throw new InvalidOperationException($"No host encoding for {instruction} ({instruction.Code}): {error}");
+    }
+
+    private void LoadState(Register target, int offset) =>
+        Encode(Instruction.Create(Code.Mov_r64_rm64, target, GsOperand(offset)));
+
+    private void StoreState(int offset, Register source) =>
+        Encode(Instruction.Create(Code.Mov_rm64_r64, GsOperand(offset), source));
+
+    private static MemoryOperand GsOperand(int offset) =>
+        new(Register.None, Register.None, 1, offset, 8, false, Register.GS);
+
+    private static void WriteImmediate(CodeStream stream, Register register, ulong value)
+    {
+        int number = register - Register.RAX;
+        byte high = (byte)(number >> 3);
+        byte low = (byte)(number & 7);
+        if (value <= uint.MaxValue)
+        {
+            if (high != 0) stream.WriteByte(0x41);
+            stream.WriteByte((byte)(0xb8 | low));
+            stream.Write32((int)value);
+        }
+        else if ((ulong)(int)value == value)
+        {
+            stream.Write([(byte)(0x48 | high), 0xc7, (byte)(0xc0 | low)]);
+            stream.Write32((int)value);
+        }
+        else
+        {
+            stream.Write([(byte)(0x48 | high), (byte)(0xb8 | low)]);
+            stream.Write32((int)value);
+            stream.Write32((int)(value >> 32));
+        }
+    }
+
+    /// <summary>Where the guest's status flags are.</summary>
+    private enum FlagsAt
+    {
+        Host,
+        Saved,
+        Both,
+    }
+
+    /// <summary>A jump at the end of the emitted code whose target, if it is compiled next, is laid in its place.</summary>
+    private struct Tail
+    {
+        public int Site;
+        public int End;
+        public int Page;
+        public ulong Rip;
+    }
+}

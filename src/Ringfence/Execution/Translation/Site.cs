@@ -1,0 +1,69 @@
+namespace Ringfence.Execution.Translation;
+
+/// <summary>A place in a fragment where control can leave translated code.</summary>
+internal struct Site
+{
+    /// <summary>The fragment.</summary>
+    public int Fragment;
+
+    /// <summary>Links: offset of the 32-bit displacement to patch. Instructions that may fault: offset of the host instruction.</summary>
+    public int HostOffset;
+
+    /// <summary>Offset where translated code goes on after the instruction; links: the stub that leaves.</summary>
+    public int Continuation;
+
+    /// <summary>Call-outs: index of the decoded operation, 0 if none yet. Links: the next site chained to the same fragment.</summary>
+    public int Next;
+
+    /// <summary>Links: distance of the target from the fragment's first byte. Returns: bytes that were popped.</summary>
+    public int Distance;
+
+    /// <summary>Offset of the instruction from the unit's start.</summary>
+    public ushort GuestOffset;
+
+    /// <summary>Number of the instruction in the unit, from 0.</summary>
+    public byte Index;
+
+    /// <summary>What the site is.</summary>
+    public SiteKind Kind;
+
+    /// <summary>The status flags are in memory (or both places) rather than only in the host's.</summary>
+    public bool FlagsSaved;
+
+    /// <summary>The status flags are in the host's (or both places).</summary>
+    public bool FlagsInHost;
+
+    /// <summary>Links: chained.</summary>
+    public bool IsLinked;
+
+    /// <summary>Links: the target lies directly behind, and the jump to it has disappeared.</summary>
+    public bool IsLaid;
+
+    /// <summary>Times the site was left through, up to 255.</summary>
+    public byte Count;
+}
+
+/// <summary>What a <see cref="Site"/> is.</summary>
+internal enum SiteKind : byte
+{
+    /// <summary>The instruction is executed by its shared definition.</summary>
+    CallOut,
+
+    /// <summary>A memory access that the fast path could not do.</summary>
+    Memory,
+
+    /// <summary>An XMM instruction while the XMM registers are not in the host's.</summary>
+    Simd,
+
+    /// <summary>A direct transfer whose target is not chained yet.</summary>
+    Link,
+
+    /// <summary>An indirect transfer; the record serves a failed look-up.</summary>
+    Indirect,
+
+    /// <summary>A look for events.</summary>
+    Poll,
+
+    /// <summary>The instruction limit is reached at the fragment's start.</summary>
+    Limit,
+}

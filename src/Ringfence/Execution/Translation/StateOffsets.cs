@@ -1,0 +1,115 @@
+using Ringfence.Memory;
+using Ringfence.Processors;
+
+namespace Ringfence.Execution.Translation;
+
+/// <summary>Where emitted code finds the fields of the state, relative to the GS base; derived from the structures.</summary>
+internal static unsafe class StateOffsets
+{
+    static StateOffsets()
+    {
+        VcpuState state;
+        VcpuState* s = &state;
+        byte* start = (byte*)s;
+        Flags = (int)((byte*)&s->Native.Flags - start);
+        FaultFlags = (int)((byte*)&s->Native.FaultFlags - start);
+        CodeEpoch = (int)((byte*)&s->Native.CodeEpoch - start);
+        ExitSite = (int)((byte*)&s->Native.ExitSite - start);
+        IndirectSite = (int)((byte*)&s->Native.IndirectSite - start);
+        Target = (int)((byte*)&s->Native.Target - start);
+        EntryPoint = (int)((byte*)&s->Native.EntryPoint - start);
+        Poll = (int)((byte*)&s->Native.Poll - start);
+        JumpTable = (int)((byte*)&s->Native.JumpTable - start);
+        HostMxcsr = (int)((byte*)&s->Native.HostMxcsr - start);
+        Fault = (int)((byte*)&s->Native.Fault - start);
+        Mxcsr = (int)((byte*)&s->Mxcsr - start);
+        InstructionCount = (int)((byte*)&s->InstructionCount - start);
+        InstructionLimit = (int)((byte*)&s->InstructionLimit - start);
+        Events = (int)((byte*)&s->Events - start);
+        EventMask = (int)((byte*)&s->EventMask - start);
+        SystemFlags = (int)((byte*)&s->SystemFlags - start);
+        AddressSpaceTag = (int)((byte*)&s->AddressSpaceTag - start);
+        Transfer = (int)((byte*)s->Transfer - start);
+        FirstXmm = (int)((byte*)s->Xmm - start);
+        Segments = (int)((byte*)&s->Segments - start);
+        SegmentRegister segment;
+        SegmentBaseField = (int)((byte*)&segment.Base - (byte*)&segment);
+        ReadEndField = (int)((byte*)&segment.ReadEnd - (byte*)&segment);
+        WriteEndField = (int)((byte*)&segment.WriteEnd - (byte*)&segment);
+        TlbEntry entry;
+        ReadTagField = (int)((byte*)&entry.ReadTag - (byte*)&entry);
+        WriteTagField = (int)((byte*)&entry.WriteTag - (byte*)&entry);
+        AddendField = (int)((byte*)&entry.Addend - (byte*)&entry);
+    }
+
+    public static int Flags { get; }
+
+    public static int FaultFlags { get; }
+
+    public static int CodeEpoch { get; }
+
+    public static int ExitSite { get; }
+
+    public static int IndirectSite { get; }
+
+    public static int Target { get; }
+
+    public static int EntryPoint { get; }
+
+    public static int Poll { get; }
+
+    public static int JumpTable { get; }
+
+    public static int HostMxcsr { get; }
+
+    public static int Fault { get; }
+
+    public static int Mxcsr { get; }
+
+    public static int InstructionCount { get; }
+
+    public static int InstructionLimit { get; }
+
+    public static int Events { get; }
+
+    public static int EventMask { get; }
+
+    public static int SystemFlags { get; }
+
+    public static int AddressSpaceTag { get; }
+
+    public static int Transfer { get; }
+
+    private static int FirstXmm { get; }
+
+    private static int Segments { get; }
+
+    private static int SegmentBaseField { get; }
+
+    private static int ReadEndField { get; }
+
+    private static int WriteEndField { get; }
+
+    private static int ReadTagField { get; }
+
+    private static int WriteTagField { get; }
+
+    private static int AddendField { get; }
+
+    public static int Gpr(int number) => number * sizeof(ulong);
+
+    public static int Xmm(int number) => FirstXmm + (number * 16);
+
+    public static int SegmentBase(SegmentIndex segment) => Segments + ((int)segment * sizeof(SegmentRegister)) + SegmentBaseField;
+
+    public static int SegmentEnd(SegmentIndex segment, bool write) =>
+        Segments + ((int)segment * sizeof(SegmentRegister)) + (write ? WriteEndField : ReadEndField);
+
+    /// <summary>Displacement of a tag of the first entry of a TLB table.</summary>
+    public static int Tlb(int table, bool write) => TlbTable(table) + (write ? WriteTagField : ReadTagField);
+
+    /// <summary>Displacement of the addend of the first entry of a TLB table.</summary>
+    public static int TlbAddend(int table) => TlbTable(table) + AddendField;
+
+    private static int TlbTable(int table) => (int)Processor.TlbOffset + (table * sizeof(TlbEntry) << TlbEntry.CountLog2);
+}

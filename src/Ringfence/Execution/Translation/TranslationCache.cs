@@ -1,0 +1,400 @@
+using System.Globalization;
+using Ringfence.Host;
+using Ringfence.Memory;
+using Ringfence.Processors;
+
+namespace Ringfence.Execution.Translation;
+
+/// <summary>
+/// The translated code of one processor: memory for it, fragments by guest address, the pages they came from, and the chains
+/// between them.
+/// <para>
+/// A fragment is found by linear address and mode, and valid for the physical page it was made from. Each page carries the
+/// epoch in which its mapping was last known to be right; the processor's epoch advances when the guest makes it forget mappings, and
+/// a page is looked up again before its code is entered in a new epoch. Chains stay inside a page; code of other pages is
+/// reached through the jump table, whose targets check address and epoch.
+/// </para>
+/// <para>When memory is full everything is thrown away: only between runs of translated code.</para>
+/// </summary>
+internal sealed unsafe class TranslationCache : ICodeWatcher, IMappingObserver, IDisposable
+{
+    /// <summary>Slots of a jump table: one for each value of the low 16 bits of an address.</summary>
+    public const int JumpTableSlots = 1 << 16;
+
+    private const int CodeBytes = 64 << 20;
+    private const int EpochBytes = 1 << 18;
+    private const int MaximumPages = EpochBytes / sizeof(uint);
+    private const int CommonBytes = 1 << 14;
+    private const int MainBytes = 40 << 20;
+    private const int MaximumFragments = 256 << 10;
+    private const int MaximumSites = 1536 << 10;
+    private const int Reserve = 1 << 14;
+    private const int MaximumUnitSites = 256;
+
+    private readonly Processor _processor;
+    private readonly VcpuState* _s;
+    private readonly PhysicalMemory _memory;
+    private readonly ExecutableMemory _code;
+    private readonly uint* _epochs;
+    private readonly List<CodePage> _pages = [];
+    private readonly Dictionary<ulong, CodePage> _byLinear = [];
+    private readonly Dictionary<ulong, CodePage> _byFrame = [];
+    private readonly Dictionary<ulong, ulong> _lines = [];
+    private readonly Dictionary<ulong, int> _fragments = [];
+    private readonly Dictionary<uint, nint> _jumpTables = [];
+    private readonly Dictionary<int, int> _faultSites = [];
+    private int _fragmentCount = 1;
+    private int _siteCount = 1;
+
+    public TranslationCache(Processor processor)
+    {
+        _processor = processor;
+        _s = processor.State;
+        _memory = processor.Mmu.Memory;
+        _code = new ExecutableMemory(CodeBytes);
+        _epochs = (uint*)_code.Writable;
+        Common = new CodeStream(_code.Writable, EpochBytes, EpochBytes + CommonBytes);
+        Main = new CodeStream(_code.Writable, EpochBytes + CommonBytes, EpochBytes + CommonBytes + MainBytes);
+        Rare = new CodeStream(_code.Writable, EpochBytes + CommonBytes + MainBytes, CodeBytes);
+        Fragments = (Fragment*)NativeMemoryMap.Allocate((nuint)MaximumFragments * (nuint)sizeof(Fragment));
+        Sites = (Site*)NativeMemoryMap.Allocate((nuint)MaximumSites * (nuint)sizeof(Site));
+        _s->Native.CodeEpoch = 1;
+        processor.Mmu.CodeWatcher = this;
+        processor.Mmu.MappingObserver = this;
+    }
+
+    /// <summary>Entry, exit and look-up code that all fragments share.</summary>
+    public CodeStream Common { get; }
+
+    /// <summary>Where execution mostly is: fragments, laid behind each other.</summary>
+    public CodeStream Main { get; }
+
+    /// <summary>Rare paths.</summary>
+    public CodeStream Rare { get; }
+
+    /// <summary>All fragments; 0 is none.</summary>
+    public Fragment* Fragments { get; }
+
+    /// <summary>All sites; 0 is none.</summary>
+    public Site* Sites { get; }
+
+    /// <summary>Address at which offset 0 is executed.</summary>
+    public byte* Executable => _code.Executable;
+
+    /// <summary>Offset of the code that a mode's jump table leads to where it knows nothing better.</summary>
+    public Func<TranslationMode, int> LookUpFailed { get; set; } = _ => 0;
+
+    /// <summary>Counts the times everything was thrown away; what was known before is void.</summary>
+    public int Generation { get; private set; }
+
+    /// <summary>Counters.</summary>
+    public TranslationStatistics Statistics { get; } = new();
+
+    /// <summary>Is there room for one more unit?</summary>
+    public bool HasRoom => Main.Free > Reserve && Rare.Free > Reserve && _fragmentCount < MaximumFragments - 1
+        && _siteCount < MaximumSites - MaximumUnitSites && _pages.Count < MaximumPages - 1;
+
+    /// <summary>The code page's number of executable bytes of the cache in use.</summary>
+    public long UsedBytes => Main.Used + Rare.Used;
+
+    /// <summary>Offset of a page's epoch.</summary>
+    public static int EpochOffset(CodePage page) => page.Index * sizeof(uint);
+
+    /// <summary>A code page by number.</summary>
+    public CodePage Page(int index) => _pages[index];
+
+    /// <summary>The jump table of a mode.</summary>
+    public void** JumpTable(TranslationMode mode)
+    {
+        if (_jumpTables.TryGetValue(mode.Bits, out nint table)) return (void**)table;
+        table = (nint)NativeMemoryMap.Allocate(JumpTableSlots * (nuint)sizeof(void*));
+        _jumpTables.Add(mode.Bits, table);
+        ClearJumpTable(mode.Bits, table);
+        return (void**)table;
+    }
+
+    /// <summary>
+    /// The page of code at a linear address in the current mode, its mapping known to be right. Null: the fetch faulted (the fault is
+    /// pending), or the page is not RAM or ROM.
+    /// </summary>
+    public CodePage? PageFor(ulong linear, TranslationMode mode)
+    {
+        ulong address = linear & ~0xfffUL;
+        _byLinear.TryGetValue(address, out CodePage? first);
+        for (CodePage? page = first; page is not null; page = page.NextByLinear)
+            if (page.Mode == mode && _epochs[page.Index] == _s->Native.CodeEpoch) return page;
+        if (!_processor.Mmu.TryTranslateFetch(linear, out ulong physical)) return null;
+        ulong frame = physical >> 12;
+        for (CodePage? page = first; page is not null; page = page.NextByLinear)
+        {
+            if (page.Mode != mode || page.Frame != frame) continue;
+            _epochs[page.Index] = _s->Native.CodeEpoch;
+            return page;
+        }
+
+        return _memory.PageAt(physical, out _) is null ? null : Add(address, frame, mode);
+    }
+
+    /// <summary>The fragment at an offset of a page; 0 if there is none.</summary>
+    public int FragmentAt(CodePage page, int offset) =>
+        _fragments.TryGetValue(((ulong)page.Index << 12) | (uint)offset, out int fragment) ? fragment : 0;
+
+    /// <summary>Makes the writes to a page be seen before its bytes are read for the first time.</summary>
+    public byte* Watch(CodePage page)
+    {
+        byte* host = _memory.PageAt(page.Frame << 12, out bool writable);
+        if (writable && !_lines.ContainsKey(page.Frame))
+        {
+            _processor.Mmu.WatchCode(page.Frame);
+            _lines[page.Frame] = 0;
+        }
+
+        return host;
+    }
+
+    /// <summary>Enters a compiled fragment in the books.</summary>
+    public int Add(in Fragment compiled)
+    {
+        int index = _fragmentCount++;
+        Fragments[index] = compiled;
+        CodePage page = _pages[compiled.Page];
+        Fragments[index].NextInPage = page.FirstFragment;
+        page.FirstFragment = index;
+        _fragments[((ulong)page.Index << 12) | compiled.PageOffset] = index;
+        if (_lines.TryGetValue(page.Frame, out ulong lines))
+            _lines[page.Frame] = lines | Interpretation.CodePage.LinesOf(compiled.PageOffset, compiled.GuestLength);
+        return index;
+    }
+
+    /// <summary>The number the next fragment will have.</summary>
+    public int NextFragment => _fragmentCount;
+
+    /// <summary>A new site.</summary>
+    public int NewSite(in Site site)
+    {
+        Sites[_siteCount] = site;
+        return _siteCount++;
+    }
+
+    /// <summary>Records that the host instruction at an offset may fault, and what the fault means.</summary>
+    public void AddFaultSite(int offset, int site) => _faultSites[offset] = site;
+
+    /// <summary>The site of a host instruction that faulted; 0 if none is known.</summary>
+    public int FaultSite(ulong hostAddress)
+    {
+        long offset = (long)hostAddress - (long)_code.Executable;
+        return offset is >= 0 and < CodeBytes && _faultSites.TryGetValue((int)offset, out int site) ? site : 0;
+    }
+
+    /// <summary>Names the fragment whose code an offset lies in, for reports.</summary>
+    public string Describe(int offset)
+    {
+        int nearest = 0;
+        for (int i = 1; i < _fragmentCount; i++)
+        {
+            if (Fragments[i].Start <= offset && (nearest == 0 || Fragments[i].Start > Fragments[nearest].Start)) nearest = i;
+        }
+
+        if (nearest != 0 && offset < EpochBytes + CommonBytes + MainBytes)
+        {
+            ref Fragment fragment = ref Fragments[nearest];
+            return $"Fragment {nearest} of guest address 0x{fragment.Rip:x}, {fragment.Instructions} instructions, at +0x{offset - fragment.Start:x}:"
+                + Disassemble(fragment.Start, Math.Max(fragment.End, offset + 16), offset);
+        }
+
+        return "No fragment lies there.";
+    }
+
+    /// <summary>Chains a site to a fragment's entry.</summary>
+    public void Link(int site, int fragment, int entry)
+    {
+        Site* s = Sites + site;
+        Main.Patch(s->HostOffset, entry);
+        Register(site, fragment);
+        Statistics.Chained++;
+    }
+
+    /// <summary>Notes that a site leads to a fragment.</summary>
+    public void Register(int site, int fragment)
+    {
+        Site* s = Sites + site;
+        s->IsLinked = true;
+        s->Next = Fragments[fragment].Incoming;
+        Fragments[fragment].Incoming = site;
+    }
+
+    /// <summary>Changes one byte of emitted code.</summary>
+    public void SetByte(int offset, byte value) => _code.Writable[offset] = value;
+
+    /// <summary>Makes the current mode's jump table lead to a fragment.</summary>
+    public void SetJumpTarget(ulong linear, int entry) => _s->Native.JumpTable[(ushort)linear] = _code.Executable + entry;
+
+    /// <inheritdoc/>
+    public void AllChanged()
+    {
+        if (++_s->Native.CodeEpoch != 0) return;
+        new Span<uint>(_epochs, _pages.Count).Clear();
+        _s->Native.CodeEpoch = 1;
+    }
+
+    /// <inheritdoc/>
+    public void PageChanged(ulong linear)
+    {
+        _byLinear.TryGetValue(linear, out CodePage? page);
+        for (; page is not null; page = page.NextByLinear) _epochs[page.Index] = 0;
+    }
+
+    /// <summary>Was a page's mapping known to be right in this epoch?</summary>
+    public bool IsCurrent(CodePage page) => _epochs[page.Index] == _s->Native.CodeEpoch;
+
+    /// <inheritdoc/>
+    public void Written(ulong physical, int length)
+    {
+        ulong frame = physical >> 12;
+        int start = (int)(physical & 0xfff);
+        if (!_lines.TryGetValue(frame, out ulong lines) || (lines & Interpretation.CodePage.LinesOf(start, length)) == 0) return;
+        Invalidate(frame, start, length);
+    }
+
+    /// <summary>Throws the fragments of a physical page away.</summary>
+    public void Invalidate(ulong frame) => Invalidate(frame, 0, 4096);
+
+    /// <summary>Throws everything away.</summary>
+    public void Clear()
+    {
+        Generation++;
+        Statistics.Flushes++;
+        foreach (ulong frame in _lines.Keys) _memory.RemoveCodeUser(frame, _processor.Index);
+        _lines.Clear();
+        _pages.Clear();
+        _byLinear.Clear();
+        _byFrame.Clear();
+        _fragments.Clear();
+        _faultSites.Clear();
+        _fragmentCount = _siteCount = 1;
+        Main.Clear();
+        Rare.Clear();
+        foreach ((uint mode, nint table) in _jumpTables) ClearJumpTable(mode, table);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _code.Dispose();
+        NativeMemoryMap.Unmap((byte*)Fragments, (nuint)MaximumFragments * (nuint)sizeof(Fragment));
+        NativeMemoryMap.Unmap((byte*)Sites, (nuint)MaximumSites * (nuint)sizeof(Site));
+        foreach (nint table in _jumpTables.Values) NativeMemoryMap.Unmap((byte*)table, JumpTableSlots * (nuint)sizeof(void*));
+    }
+
+    private string Disassemble(int start, int end, int marked)
+    {
+        var bytes = new CodeBytes();
+        bytes.Set(_code.Writable + start, end - start);
+        var decoder = Iced.Intel.Decoder.Create(64, bytes);
+        decoder.IP = (ulong)start;
+        var text = new System.Text.StringBuilder();
+        var line = new Iced.Intel.StringOutput();
+        var formatter = new Iced.Intel.NasmFormatter();
+        while (decoder.IP < (ulong)end)
+        {
+            decoder.Decode(out Iced.Intel.Instruction instruction);
+            if (decoder.LastError == Iced.Intel.DecoderError.NoMoreBytes) break;
+            formatter.Format(instruction, line);
+            text.Append(CultureInfo.InvariantCulture, $"\n{(instruction.IP == (ulong)marked ? "->" : "  ")} {instruction.IP:x} {line.ToStringAndReset()}");
+        }
+
+        return text.ToString();
+    }
+
+    private CodePage Add(ulong linear, ulong frame, TranslationMode mode)
+    {
+        _byLinear.TryGetValue(linear, out CodePage? sameLinear);
+        _byFrame.TryGetValue(frame, out CodePage? sameFrame);
+        var page = new CodePage(_pages.Count, linear, frame, mode) { NextByLinear = sameLinear, NextByFrame = sameFrame };
+        _pages.Add(page);
+        _byLinear[linear] = page;
+        _byFrame[frame] = page;
+        _epochs[page.Index] = _s->Native.CodeEpoch;
+        return page;
+    }
+
+    private void Invalidate(ulong frame, int start, int length)
+    {
+        if (!_byFrame.TryGetValue(frame, out CodePage? page)) return;
+        ulong lines = 0;
+        bool any = false;
+        bool some = false;
+        for (; page is not null; page = page.NextByFrame)
+        {
+            int previous = 0;
+            for (int i = page.FirstFragment; i != 0; i = Fragments[i].NextInPage)
+            {
+                Fragment* fragment = Fragments + i;
+                if (start < fragment->PageOffset + fragment->GuestLength && fragment->PageOffset < start + length)
+                {
+                    Kill(page, i);
+                    any = true;
+                    if (previous == 0) page.FirstFragment = fragment->NextInPage;
+                    else Fragments[previous].NextInPage = fragment->NextInPage;
+                    continue;
+                }
+
+                previous = i;
+                some = true;
+                lines |= Interpretation.CodePage.LinesOf(fragment->PageOffset, fragment->GuestLength);
+            }
+        }
+
+        if (any)
+        {
+            Statistics.Invalidations++;
+            Invalidated?.Invoke();
+        }
+
+        if (!_lines.ContainsKey(frame)) return;
+        if (some)
+        {
+            _lines[frame] = lines;
+        }
+        else
+        {
+            _lines.Remove(frame);
+            _memory.RemoveCodeUser(frame, _processor.Index);
+        }
+    }
+
+    /// <summary>Called when fragments were thrown away because their guest code was written.</summary>
+    public Action? Invalidated { get; set; }
+
+    private void Kill(CodePage page, int index)
+    {
+        Fragment* fragment = Fragments + index;
+        fragment->IsAlive = false;
+        _fragments.Remove(((ulong)page.Index << 12) | fragment->PageOffset);
+        for (int i = fragment->Incoming; i != 0; i = Sites[i].Next)
+        {
+            Site* site = Sites + i;
+            site->IsLinked = false;
+            if (site->IsLaid)
+            {
+                // The predecessor runs into this fragment's first bytes: they become the jump that had disappeared.
+                int place = fragment->Start;
+                _code.Writable[place] = 0xe9;
+                site->HostOffset = place + 1;
+                site->IsLaid = false;
+            }
+
+            Main.Patch(site->HostOffset, site->Continuation);
+        }
+
+        fragment->Incoming = 0;
+        if (fragment->EntryTable == 0) return;
+        nint entry = (nint)(_code.Executable + fragment->EntryTable);
+        if (!_jumpTables.TryGetValue(page.Mode.Bits, out nint table)) return;
+        nint* slot = (nint*)table + (ushort)(page.Linear + fragment->PageOffset);
+        if (*slot == entry) *slot = (nint)(_code.Executable + LookUpFailed(page.Mode));
+    }
+
+    private void ClearJumpTable(uint mode, nint table) =>
+        new Span<nint>((void*)table, JumpTableSlots).Fill((nint)(_code.Executable + LookUpFailed(new TranslationMode(mode))));
+}

@@ -1,0 +1,367 @@
+using System.Runtime.InteropServices;
+using Ringfence.Host;
+using Ringfence.Memory;
+using Ringfence.Processors;
+using Ringfence.Processors.Instructions;
+
+namespace Ringfence.Execution.Translation;
+
+/// <summary>
+/// Executes guest code by translating it: units are compiled as they are reached, and run from the cache until a site leaves it. Here is
+/// what happens then: call-outs run the shared definition of an instruction, exits are chained to what follows, failed look-ups are answered.
+/// </summary>
+internal sealed unsafe class Translator : EngineLoop
+{
+    private const uint DefaultMxcsr = 0x1f80;
+    private const uint MxcsrMasks = 0x1f80;
+
+    private readonly TranslationCache _cache;
+    private readonly FragmentCompiler _compiler;
+    private readonly OperationPool _operations = new();
+    private readonly SingleDecoder _decoder = new();
+    private readonly Dictionary<(ulong Base, uint Limit), uint> _codeContexts = [];
+    private readonly byte* _trap;
+    private TranslationMode _mode = new(uint.MaxValue);
+    private delegate* unmanaged<void*, void> _enter;
+    private bool _simdWanted;
+
+    private readonly LockStep? _lockStep;
+
+    /// <summary>Makes the translator of a processor.</summary>
+    /// <param name="processor">The processor.</param>
+    /// <param name="lockStep">Compare each unit with the interpreter.</param>
+    /// <exception cref="PlatformNotSupportedException">This host is not x86-64 Linux.</exception>
+    public Translator(Processor processor, bool lockStep = false)
+        : base(processor)
+    {
+        if (!IsSupported) throw new PlatformNotSupportedException("Binary translation needs x86-64 Linux.");
+        FaultRedirection.Install(StateOffsets.Fault);
+        _cache = new TranslationCache(processor) { Invalidated = () => Exits.Count(ExitReason.CodeModification) };
+        _compiler = new FragmentCompiler(processor, _cache);
+        _trap = NativeMemoryMap.Reserve(4096);
+        if (lockStep)
+        {
+            _lockStep = new LockStep(processor, Stepper);
+            _compiler.LaysTails = false;
+        }
+
+        State->Native.HostMxcsr = DefaultMxcsr;
+        State->Native.PollTrap = _trap;
+        State->Native.Poll = State;
+    }
+
+    /// <summary>Can this host run translated code?</summary>
+    public static bool IsSupported => OperatingSystem.IsLinux() && RuntimeInformation.ProcessArchitecture == Architecture.X64;
+
+    /// <inheritdoc/>
+    public override string Name => "translator";
+
+    /// <summary>Units compared with the interpreter.</summary>
+    public long Compared => _lockStep?.Compared ?? 0;
+
+    /// <summary>Counters.</summary>
+    public TranslationStatistics Statistics => _cache.Statistics;
+
+    /// <inheritdoc/>
+    public override void Dispose()
+    {
+        State->Native.PollTrap = null;
+        _cache.Dispose();
+        _operations.Dispose();
+        NativeMemoryMap.Unmap(_trap, 4096);
+        base.Dispose();
+    }
+
+    private protected override void Prepare() => ThreadGsBase.Set(State);
+
+    private protected override void InvalidateCode(ulong frame) => _cache.Invalidate(frame);
+
+    private protected override void RunCode()
+    {
+        VcpuState* s = State;
+        if (!_cache.HasRoom || !_operations.HasRoom) Clear();
+        if (!ArmPoll()) return;
+        SetMode();
+        int fragment = FindFragment();
+        if (fragment == 0)
+        {
+            // With room in the cache, only an instruction that no fragment can hold is left.
+            if (s->FaultPending == 0) RunSingle();
+            return;
+        }
+
+        bool compares = _lockStep is not null && _cache.Fragments[fragment].Samples++ < LockStep.Samples && _compiler.TryDecodeWhole(fragment, out ReadOnlySpan<Iced.Intel.Instruction> unit)
+            && _lockStep.Prepare(unit) && _cache.Fragments[fragment].IsAlive;
+        LoadFlags();
+        int at = _cache.Fragments[fragment].EntryHost;
+        while (at != 0)
+        {
+            _enter(_cache.Executable + at);
+            at = HandleExit();
+        }
+
+        StatusFlags.Set(ref *s, UnpackedFlags());
+        if (compares) _lockStep!.Compare();
+    }
+
+    /// <summary>Makes looks for events succeed. False: there is one now.</summary>
+    private bool ArmPoll()
+    {
+        VcpuState* s = State;
+        Volatile.Write(ref *(nint*)&s->Native.Poll, (nint)s);
+        Interlocked.MemoryBarrier();
+        return (Volatile.Read(ref s->Events) & s->EventMask) == 0;
+    }
+
+    private void Clear()
+    {
+        _cache.Clear();
+        _compiler.Forget();
+        _operations.Clear();
+    }
+
+    /// <summary>The mode the processor is in now.</summary>
+    private TranslationMode CurrentMode()
+    {
+        VcpuState* s = State;
+        bool simd = (s->SimdUnavailable & 1) == 0 && (s->Mxcsr & MxcsrMasks) == MxcsrMasks;
+        if (s->Cpl == 3) _simdWanted = false;
+        else simd &= _simdWanted;
+        uint context = 0;
+        if (s->Mode != ProcessorMode.Long)
+        {
+            ref SegmentRegister cs = ref s->Segment(SegmentIndex.Cs);
+            if (!TranslationMode.IsFlatCodeSegment(cs)) context = CodeContext(cs);
+        }
+
+        return TranslationMode.Of(s, simd, context);
+    }
+
+    /// <summary>A number for base and limit of a code segment that is not flat; there are few in a guest's life.</summary>
+    private uint CodeContext(in SegmentRegister cs)
+    {
+        if (_codeContexts.TryGetValue((cs.Base, cs.Limit), out uint context)) return context;
+        if (_codeContexts.Count == ushort.MaxValue - 1)
+        {
+            Clear();
+            _codeContexts.Clear();
+        }
+
+        context = (uint)_codeContexts.Count + 1;
+        _codeContexts.Add((cs.Base, cs.Limit), context);
+        return context;
+    }
+
+    private void SetMode()
+    {
+        TranslationMode mode = CurrentMode();
+        if (mode == _mode) return;
+        _mode = mode;
+        CommonCode common = _compiler.CommonFor(mode);
+        _enter = (delegate* unmanaged<void*, void>)(_cache.Executable + common.Enter);
+        State->Native.JumpTable = _cache.JumpTable(mode);
+        State->Native.Fault.Resume = (ulong)(_cache.Executable + common.HostFault);
+    }
+
+    /// <summary>The fragment at RIP, compiled if need be. 0: a fault is pending, or the instruction must be executed by itself.</summary>
+    private int FindFragment()
+    {
+        VcpuState* s = State;
+        ulong rip = s->Rip;
+        ulong linear = rip;
+        if (!_mode.IsLong)
+        {
+            ref SegmentRegister cs = ref s->Segment(SegmentIndex.Cs);
+            linear = (uint)(rip + cs.Base);
+            if (rip > cs.Limit) return Fault(ExceptionVector.GeneralProtection);
+            ulong pageRip = rip - (linear & 0xfff);
+            if (!_mode.IsFlatCode && (pageRip > cs.Limit || pageRip + 0xfff > cs.Limit)) return 0;
+        }
+        else if (!Mmu.IsCanonical(rip))
+        {
+            return Fault(ExceptionVector.GeneralProtection);
+        }
+
+        CodePage? page = _cache.PageFor(linear, _mode);
+        if (page is null) return 0;
+        int offset = (int)(linear & 0xfff);
+        int fragment = _cache.FragmentAt(page, offset);
+        if (fragment != 0) return fragment;
+        return !_cache.HasRoom || !_operations.HasRoom ? 0 : _compiler.Compile(page, offset, rip);
+    }
+
+    private int Fault(ExceptionVector vector)
+    {
+        Processor.RaiseFault(vector, 0);
+        return 0;
+    }
+
+    /// <summary>Executes one instruction that no fragment can hold.</summary>
+    private void RunSingle()
+    {
+        VcpuState* s = State;
+        ulong linear = _mode.IsLong ? s->Rip : (uint)(s->Rip + s->Segment(SegmentIndex.Cs).Base);
+        Operation* op = Stepper.Find(s->Rip, linear);
+        while (op is not null) op = op->Execute(Processor, s, op);
+    }
+
+    /// <summary>Does what the site asks for. Returns where translated code goes on; 0: back to the loop, with RIP exact.</summary>
+    private int HandleExit()
+    {
+        int site = (int)State->Native.ExitSite;
+        switch (site)
+        {
+            case CommonCode.LookUpSite:
+                return AnswerLookUp();
+            case CommonCode.FaultSite:
+                site = _cache.FaultSite(State->Native.Fault.InstructionPointer);
+                if (site == 0) throw UnexplainedFault();
+                if (!_cache.Sites[site].FlagsSaved) State->Native.Flags = State->Native.FaultFlags;
+                break;
+        }
+
+        Site* at = _cache.Sites + site;
+        Fragment* fragment = _cache.Fragments + at->Fragment;
+        switch (at->Kind)
+        {
+            case SiteKind.Link:
+                return FollowLink(site);
+            case SiteKind.Poll:
+                Statistics.Sizes[_mode.Kind].Polls++;
+                State->Rip = fragment->Rip;
+                Exits.Count(ExitReason.InterruptWindow);
+                return ArmPoll() ? at->Continuation : 0;
+            case SiteKind.Limit:
+                State->Rip = fragment->Rip;
+                return 0;
+            case SiteKind.Simd when EnableSimd():
+                State->Rip = InstructionPointer(fragment, at);
+                TakeBackCount(fragment, at->Index);
+                return 0;
+            default:
+                return CallOut(at, fragment);
+        }
+    }
+
+    /// <summary>Executes a site's instruction by its definition.</summary>
+    private int CallOut(Site* site, Fragment* fragment)
+    {
+        VcpuState* s = State;
+        SizeStatistics statistics = Statistics.Sizes[_mode.Kind];
+        if (site->Kind == SiteKind.Memory) statistics.MemoryCallOuts++;
+        else statistics.InstructionCallOuts++;
+        Operation* op = site->Next != 0 ? _operations[site->Next] : Decode(site, fragment);
+        uint epoch = s->Native.CodeEpoch;
+        ulong next = InstructionPointer(fragment, site) + op->Length;
+        if (!_mode.IsLong) next = (uint)next;
+        s->Gpr[VcpuState.PageSlot] = fragment->Rip - fragment->PageOffset;
+        s->CodeEntries = null;
+        StatusFlags.Set(ref *s, UnpackedFlags());
+        TakeBackCount(fragment, site->Index);
+        while (op is not null) op = op->Execute(Processor, s, op);
+        LoadFlags();
+        bool goesOn = s->FaultPending == 0 && s->Rip == next && site->Continuation > 0 && fragment->IsAlive && epoch == s->Native.CodeEpoch
+            && (s->StepMode | s->InterruptShadow) == 0 && s->Activity == ActivityState.Active
+            && (Volatile.Read(ref s->Events) & s->EventMask) == 0 && CurrentMode() == _mode;
+        if (!goesOn) return 0;
+        if (_mode.IsCounting) s->InstructionCount += (ulong)(fragment->Instructions - site->Index - 1);
+        return site->Continuation;
+    }
+
+    /// <summary>Instructions are counted when a fragment is entered: takes those from <paramref name="index"/> on back.</summary>
+    private void TakeBackCount(Fragment* fragment, int index)
+    {
+        if (_mode.IsCounting) State->InstructionCount -= (ulong)(fragment->Instructions - index);
+    }
+
+    private Operation* Decode(Site* site, Fragment* fragment)
+    {
+        site->Next = _operations.Next(out Operation* op);
+        byte* page = Processor.Mmu.Memory.PageAt(_cache.Page(fragment->Page).Frame << 12, out _);
+        int offset = fragment->PageOffset + site->GuestOffset;
+        if (!_decoder.TryDecode(page + offset, 4096 - offset, offset, _mode.Kind, op))
+            throw new InvalidOperationException("A translated instruction cannot be decoded any more.");
+        // A string instruction outside single steps does as many iterations as it can.
+        op->Flags &= unchecked((ushort)~OperationFlags.SingleStep);
+        return op;
+    }
+
+    /// <summary>A direct transfer whose target was not chained: finds or compiles it, and chains it if it lies in the same page.</summary>
+    private int FollowLink(int number)
+    {
+        VcpuState* s = State;
+        Site* site = _cache.Sites + number;
+        Fragment* fragment = _cache.Fragments + site->Fragment;
+        ulong rip = fragment->Rip + (ulong)(long)site->Distance;
+        s->Rip = _mode.IsLong ? rip : (uint)rip;
+        if (_lockStep is not null) return 0;
+        bool alive = fragment->IsAlive;
+        int target = FindFragment();
+        if (target <= 0) return 0;
+        if (!alive || site->HostOffset == 0 || site->IsLinked) return _cache.Fragments[target].EntryHost;
+        Fragment* to = _cache.Fragments + target;
+        bool backward = site->Distance <= site->GuestOffset;
+        bool saved = !site->FlagsInHost || (site->FlagsSaved && to->FlagsEntry == FlagsEntry.SavedFirst);
+        int entry = saved
+            ? backward ? _compiler.PollSaved(target) : _compiler.EntrySaved(target)
+            : backward ? to->Start : to->EntryHost;
+        _cache.Link(number, target, entry);
+        return to->EntryHost;
+    }
+
+    /// <summary>An indirect transfer, or one to another page, whose target the jump table does not know.</summary>
+    private int AnswerLookUp()
+    {
+        VcpuState* s = State;
+        Statistics.Sizes[_mode.Kind].LookUpMisses++;
+        ulong target = s->Native.Target;
+        if (_mode.IsLong && !Mmu.IsCanonical(target))
+        {
+            // The transfer itself faults: undo what a return has popped.
+            Site* site = _cache.Sites + s->Native.IndirectSite;
+            Fragment* fragment = _cache.Fragments + site->Fragment;
+            s->Rip = InstructionPointer(fragment, site);
+            s->Gpr[4] -= (ulong)site->Distance;
+            TakeBackCount(fragment, site->Index);
+            return Fault(ExceptionVector.GeneralProtection);
+        }
+
+        s->Rip = target;
+        if (_lockStep is not null) return 0;
+        int found = FindFragment();
+        if (found <= 0) return 0;
+        _cache.SetJumpTarget(target, _compiler.EntryTable(found));
+        return _cache.Fragments[found].EntryHost;
+    }
+
+    /// <summary>From now on the XMM registers are in the host's, if they may be used and no SIMD exception is unmasked.</summary>
+    private bool EnableSimd()
+    {
+        VcpuState* s = State;
+        if ((s->SimdUnavailable & 1) != 0 || (s->Mxcsr & MxcsrMasks) != MxcsrMasks || s->Cpl == 3) return false;
+        _simdWanted = true;
+        return true;
+    }
+
+    private static ulong InstructionPointer(Fragment* fragment, Site* site) => fragment->Rip + site->GuestOffset;
+
+    private Exception UnexplainedFault()
+    {
+        HostFault fault = State->Native.Fault;
+        long offset = (long)fault.InstructionPointer - (long)_cache.Executable;
+        return new InvalidOperationException(
+            $"Host signal {fault.Signal} at code cache offset 0x{offset:x} (address 0x{fault.Address:x}), which no guest access explains. {_cache.Describe((int)offset)}");
+    }
+
+    private void LoadFlags()
+    {
+        ulong flags = StatusFlags.Get(in *State);
+        State->Native.Flags = (ushort)(((flags & 0xd5) | 2) << 8 | ((flags >> 11) & 1));
+    }
+
+    private ulong UnpackedFlags()
+    {
+        uint packed = State->Native.Flags;
+        return ((packed >> 8) & 0xd5) | ((packed & 1) << 11);
+    }
+}
