@@ -42,6 +42,7 @@ internal sealed record StatisticsReport(MachineStatistics Statistics, string Exi
             json.WriteNumber("unclaimed_port_bytes", Statistics.UnclaimedPortAccesses);
             json.WriteNumber("ram_touched_bytes", Statistics.TouchedMemoryBytes);
             json.WriteNumber("monitor_bytes", OwnBytes);
+            if (Statistics.Translator is { } translator) TranslatorReport.Write(json, translator);
             json.WriteEndObject();
         }
 
@@ -78,6 +79,7 @@ internal sealed record StatisticsReport(MachineStatistics Statistics, string Exi
         foreach ((int vector, long count) in Statistics.Interrupts) Row($"interrupt {vector}", $"{count:N0}");
         foreach ((string instruction, long count) in Statistics.Unimplemented) Row($"not implemented: {instruction}", $"{count:N0}");
         console.Write(table);
+        if (Statistics.Translator is { } translator) TranslatorReport.Write(console, translator);
         return text.ToString();
     }
 

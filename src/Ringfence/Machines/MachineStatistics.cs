@@ -45,6 +45,9 @@ public sealed record MachineStatistics
     /// <summary>Resets since power-on.</summary>
     public required int Resets { get; init; }
 
+    /// <summary>Counters of binary translation; null if the engine does not translate.</summary>
+    public TranslatorStatistics? Translator { get; init; }
+
     internal static unsafe MachineStatistics Take(Pc pc, IReadOnlyList<IExecutionEngine> engines, TimeSpan wallTime, int resets)
     {
         ulong instructions = 0;
@@ -86,6 +89,7 @@ public sealed record MachineStatistics
             UnclaimedPortAccesses = pc.Ports.UnclaimedReads + pc.Ports.UnclaimedWrites,
             PageWalks = walks,
             Resets = resets,
+            Translator = TranslatorStatistics.Take(engines),
         };
     }
 

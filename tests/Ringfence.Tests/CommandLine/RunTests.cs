@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Text;
 using System.Text.Json;
 using Iced.Intel;
+using Ringfence.Machines;
 using Ringfence.Tests.Support;
 using static Iced.Intel.AssemblerRegisters;
 
@@ -156,6 +157,22 @@ public sealed class RunTests : IDisposable
         foreach (string map in new[] { "unimplemented", "exceptions", "interrupts", "exits" }) root.GetProperty(map).ValueKind.ShouldBe(JsonValueKind.Object);
         root.GetProperty("ram_touched_bytes").GetInt64().ShouldBeGreaterThanOrEqualTo(0);
         root.GetProperty("monitor_bytes").GetInt64().ShouldBeInRange(1 << 20, 200 << 20);
+    }
+
+    [EngineFact]
+    public void Counters_of_translation_are_split_by_the_size_of_the_code()
+    {
+        CommandResult result = Run(Rom(PowerOff), "--stats", "json");
+        using JsonDocument json = JsonDocument.Parse(result.OutputLines[^1]);
+        json.RootElement.TryGetProperty("translator", out JsonElement translator).ShouldBe(Engines.CurrentKind != EngineKind.Interpreter);
+        if (Engines.CurrentKind == EngineKind.Interpreter) return;
+        JsonElement code = translator.GetProperty("code_16");
+        code.GetProperty("units").GetInt64().ShouldBeGreaterThan(0);
+        code.GetProperty("expansion_ratio").GetDouble().ShouldBeGreaterThan(1);
+        code.GetProperty("call_outs").GetProperty("instruction").GetInt64().ShouldBeGreaterThan(0);
+        code.GetProperty("translation_seconds").GetDouble().ShouldBeGreaterThan(0);
+        translator.GetProperty("code_64").GetProperty("units").GetInt64().ShouldBe(0);
+        translator.GetProperty("call_outs_by_instruction").EnumerateObject().ShouldNotBeEmpty();
     }
 
     [EngineTheory]

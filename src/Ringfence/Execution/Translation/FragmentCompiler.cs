@@ -442,6 +442,7 @@ internal sealed unsafe partial class FragmentCompiler
         Fragment = _cache.NextFragment,
         GuestOffset = _guestOffset,
         Index = (byte)_index,
+        Code = (ushort)_unit[_index].Code,
         Kind = kind,
         FlagsSaved = _flags != FlagsAt.Host,
         Continuation = -1,

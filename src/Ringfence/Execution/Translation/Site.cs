@@ -24,6 +24,9 @@ internal struct Site
     /// <summary>Number of the instruction in the unit, from 0.</summary>
     public byte Index;
 
+    /// <summary>Iced's code of the instruction, for counters; 0 where the site does not stand for one.</summary>
+    public ushort Code;
+
     /// <summary>What the site is.</summary>
     public SiteKind Kind;
 

@@ -211,7 +211,6 @@ internal sealed unsafe class TranslationCache : ICodeWatcher, IMappingObserver, 
         Site* s = Sites + site;
         Main.Patch(s->HostOffset, entry);
         Register(site, fragment);
-        Statistics.Chained++;
     }
 
     /// <summary>Notes that a site leads to a fragment.</summary>
@@ -333,6 +332,7 @@ internal sealed unsafe class TranslationCache : ICodeWatcher, IMappingObserver, 
                 if (start < fragment->PageOffset + fragment->GuestLength && fragment->PageOffset < start + length)
                 {
                     Kill(page, i);
+                    Statistics.Sizes[page.Mode.Kind].Invalidations++;
                     any = true;
                     if (previous == 0) page.FirstFragment = fragment->NextInPage;
                     else Fragments[previous].NextInPage = fragment->NextInPage;
@@ -347,7 +347,6 @@ internal sealed unsafe class TranslationCache : ICodeWatcher, IMappingObserver, 
 
         if (any)
         {
-            Statistics.Invalidations++;
             Invalidated?.Invoke();
         }
 

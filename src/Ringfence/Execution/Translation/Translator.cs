@@ -62,6 +62,9 @@ internal sealed unsafe class Translator : EngineLoop
     /// <summary>Counters.</summary>
     public TranslationStatistics Statistics => _cache.Statistics;
 
+    /// <summary>Bytes of emitted code in the cache.</summary>
+    public long CacheBytes => _cache.UsedBytes;
+
     /// <inheritdoc/>
     public override void Dispose()
     {
@@ -248,8 +251,17 @@ internal sealed unsafe class Translator : EngineLoop
     {
         VcpuState* s = State;
         SizeStatistics statistics = Statistics.Sizes[_mode.Kind];
-        if (site->Kind == SiteKind.Memory) statistics.MemoryCallOuts++;
-        else statistics.InstructionCallOuts++;
+        if (site->Kind == SiteKind.Memory)
+        {
+            statistics.CheckCallOuts++;
+            Statistics.ChecksByCode[site->Code]++;
+        }
+        else
+        {
+            statistics.InstructionCallOuts++;
+            Statistics.InstructionsByCode[site->Code]++;
+        }
+
         Operation* op = site->Next != 0 ? _operations[site->Next] : Decode(site, fragment);
         uint epoch = s->Native.CodeEpoch;
         ulong next = InstructionPointer(fragment, site) + op->Length;
@@ -306,6 +318,7 @@ internal sealed unsafe class Translator : EngineLoop
             ? backward ? _compiler.PollSaved(target) : _compiler.EntrySaved(target)
             : backward ? to->Start : to->EntryHost;
         _cache.Link(number, target, entry);
+        Statistics.Sizes[_mode.Kind].Chained++;
         return to->EntryHost;
     }
 
@@ -340,6 +353,7 @@ internal sealed unsafe class Translator : EngineLoop
         VcpuState* s = State;
         if ((s->SimdUnavailable & 1) != 0 || (s->Mxcsr & MxcsrMasks) != MxcsrMasks || s->Cpl == 3) return false;
         _simdWanted = true;
+        Statistics.Sizes[_mode.Kind].Adaptations++;
         return true;
     }
 
