@@ -51,6 +51,9 @@ internal sealed unsafe class TestMachine : IDisposable
 
     public IExecutionEngine Engine { get; }
 
+    /// <summary>An engine hangs in this machine: it stays as it is when it is disposed of.</summary>
+    public bool IsAbandoned { get; set; }
+
     public VcpuState* State => Processor.State;
 
     public ref SegmentRegister Segment(SegmentIndex index) => ref State->Segment(index);
@@ -200,6 +203,7 @@ internal sealed unsafe class TestMachine : IDisposable
 
     public void Dispose()
     {
+        if (IsAbandoned) return;
         Engine.Dispose();
         Processor.Dispose();
         Memory.Dispose();
