@@ -16,6 +16,7 @@ internal static unsafe partial class NativeMemoryMap
     private const int MapFixed = 0x10;
     private const int MapAnonymous = 0x20;
     private const int MapNoReserve = 0x4000;
+    private const int MapPopulate = 0x8000;
     private const uint CloseOnExec = 1;
     private const int AdviseRemove = 9;
 
@@ -40,8 +41,14 @@ internal static unsafe partial class NativeMemoryMap
     }
 
     /// <summary>Maps a file at a fixed place inside a reservation, or anywhere if <paramref name="address"/> is null.</summary>
-    public static byte* MapFile(byte* address, nuint length, int protection, int file, long offset) =>
-        Check(Map(address, length, protection, MapShared | (address is null ? 0 : MapFixed) | MapNoReserve, file, offset));
+    /// <param name="address">The place, or null.</param>
+    /// <param name="length">Bytes.</param>
+    /// <param name="protection">The Protect constants.</param>
+    /// <param name="file">From <see cref="CreateFile"/>.</param>
+    /// <param name="offset">Of the first byte in the file.</param>
+    /// <param name="populate">Fill the host's page tables at once.</param>
+    public static byte* MapFile(byte* address, nuint length, int protection, int file, long offset, bool populate = false) =>
+        Check(Map(address, length, protection, MapShared | (address is null ? 0 : MapFixed) | MapNoReserve | (populate ? MapPopulate : 0), file, offset));
 
     /// <summary>Changes the protection of whole pages.</summary>
     public static void Protect(byte* address, nuint length, int protection)

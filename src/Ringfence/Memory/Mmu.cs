@@ -164,8 +164,30 @@ internal sealed unsafe class Mmu : IDisposable
         ulong page = frame << 12;
         for (int i = 0; i < TableCount * TableEntries; i++)
             if (_tables[i].Physical == page) _tables[i].WriteTag = 0;
+        MappingObserver?.WriterDropped(frame);
         _memory.RemoveWriter(frame, _processor.Index);
     }
+
+    /// <summary>The TLB's entry for user accesses to a linear address if it is valid for reading; null otherwise.</summary>
+    public TlbEntry* UserEntryFor(ulong linear)
+    {
+        TlbEntry* entry = TlbEntry.For(_tables + (User * TableEntries), linear);
+        return entry->ReadTag == ((linear & ~0xfffUL) | (_addressSpace << 4) | 1) ? entry : null;
+    }
+
+    /// <summary>Translates without side effects or checks.</summary>
+    public bool TryLook(ulong linear, out PageTranslation translation) =>
+        PageWalker.TryWalk(_s, _memory, linear, PageAccess.Read, sideEffects: false, out translation, out _);
+
+    /// <summary>Announces this processor as a writer of a frame. False: the frame holds decoded code, and writes to it must be seen.</summary>
+    public bool TryBecomeWriter(ulong frame)
+    {
+        if ((_memory.Writers(frame) & (1 << _processor.Index)) == 0) _memory.AddWriter(frame, _processor.Index);
+        return _memory.CodeUsers(frame) == 0;
+    }
+
+    /// <summary>Do accesses at the current privilege need a check each (alignment, data breakpoints)?</summary>
+    public bool ChecksEachAccess => _s->AddressSpaceTag == NeverTag;
 
     /// <summary>
     /// Makes every write to a page that is about to hold decoded code be seen: announces the code first, then removes everybody's
@@ -559,6 +581,9 @@ internal interface IMappingObserver
 
     /// <summary>One linear page may lead elsewhere.</summary>
     void PageChanged(ulong linear);
+
+    /// <summary>A frame must not be written unseen any more.</summary>
+    void WriterDropped(ulong frame);
 }
 
 /// <summary>Counters of an <see cref="Mmu"/>.</summary>

@@ -28,10 +28,11 @@ internal enum PageAccess
 /// <param name="IsUser">User accesses are allowed.</param>
 /// <param name="IsWritable">Write bits are set at all levels.</param>
 /// <param name="IsExecutable">No NX bit is set.</param>
+/// <param name="IsAccessed">The accessed bit of the last entry.</param>
 /// <param name="IsDirty">The dirty bit is set (now).</param>
 /// <param name="IsGlobal">The global bit is set.</param>
 internal readonly record struct PageTranslation(
-    ulong Physical, ulong PageBytes, bool IsUser, bool IsWritable, bool IsExecutable, bool IsDirty, bool IsGlobal);
+    ulong Physical, ulong PageBytes, bool IsUser, bool IsWritable, bool IsExecutable, bool IsAccessed, bool IsDirty, bool IsGlobal);
 
 /// <summary>
 /// The page walk, for processors, debugger and monitor alike (Intel SDM 3A chapter 4).
@@ -73,7 +74,7 @@ internal static unsafe class PageWalker
     {
         if (!s->HasCr0(Cr0.Pg))
         {
-            translation = new PageTranslation(linear & memory.A20Mask, 4096, true, true, true, true, true);
+            translation = new PageTranslation(linear & memory.A20Mask, 4096, true, true, true, true, true, true);
             errorCode = 0;
             return true;
         }
@@ -216,7 +217,7 @@ internal static unsafe class PageWalker
 
     private static PageTranslation Result(PhysicalMemory memory, ulong physical, ulong bytes, ulong rights, bool noExecute, ulong leaf) =>
         new(physical & memory.A20Mask, bytes, (rights & User) != 0, (rights & Writable) != 0, !noExecute,
-            (leaf & Dirty) != 0, (leaf & Global) != 0);
+            (leaf & Accessed) != 0, (leaf & Dirty) != 0, (leaf & Global) != 0);
 
     /// <summary>Access rights (Intel SDM 3A 4.6.1).</summary>
     private static bool IsAllowed(VcpuState* s, PageAccess access, ulong rights, bool noExecute)

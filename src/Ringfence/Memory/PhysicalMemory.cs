@@ -27,6 +27,7 @@ public sealed unsafe class PhysicalMemory : IDisposable
     private readonly byte* _codeUsers;
     private readonly byte* _writers;
     private readonly ulong _frames;
+    private readonly int _file;
 
     /// <summary>Makes the memory of a machine.</summary>
     /// <param name="ramBytes">RAM in bytes, a multiple of 4 KiB, from 1 MiB.</param>
@@ -46,15 +47,17 @@ public sealed unsafe class PhysicalMemory : IDisposable
         _reservation = NativeMemoryMap.Reserve(_reserved);
         HostBase = _reservation + Guard;
         int file = NativeMemoryMap.CreateFile("guest-ram", (nuint)ramBytes);
+        _file = file;
         try
         {
             AddRam(file, 0, VideoStart, 0);
             AddRam(file, VideoEnd, LowRamEnd - VideoEnd, VideoEnd);
             if (ramBytes > DeviceSpace) AddRam(file, FourGiB, ramBytes - DeviceSpace, DeviceSpace);
         }
-        finally
+        catch
         {
             NativeMemoryMap.CloseFile(file);
+            throw;
         }
 
         _codeUsers = NativeMemoryMap.Allocate((nuint)_frames);
@@ -165,6 +168,18 @@ public sealed unsafe class PhysicalMemory : IDisposable
     public bool IsRam(ulong start, ulong length) =>
         Array.Exists(_regions, r => r.Kind == RegionKind.Ram && start >= r.Start && length <= r.End - r.Start && start <= r.End - length);
 
+    /// <summary>Maps whole pages of RAM a second time, at a fixed place inside a reservation.</summary>
+    /// <param name="target">Host address of the first page.</param>
+    /// <param name="physical">Guest physical address of the first page; all of them must be RAM (<see cref="IsRam"/>).</param>
+    /// <param name="length">Bytes.</param>
+    /// <param name="writable">Readable only otherwise.</param>
+    internal void MapRam(byte* target, ulong physical, nuint length, bool writable)
+    {
+        ulong offset = physical < FourGiB ? physical : physical - FourGiB + DeviceSpace;
+        int protection = NativeMemoryMap.ProtectRead | (writable ? NativeMemoryMap.ProtectWrite : 0);
+        NativeMemoryMap.MapFile(target, length, protection, _file, (long)offset, populate: true);
+    }
+
     /// <summary>Processors (a bit each) that hold decoded code of a frame.</summary>
     internal int CodeUsers(ulong frame) => frame < _frames ? Volatile.Read(ref _codeUsers[frame]) : 0;
 
@@ -183,6 +198,7 @@ public sealed unsafe class PhysicalMemory : IDisposable
     public void Dispose()
     {
         if (_reserved == 0) return;
+        NativeMemoryMap.CloseFile(_file);
         NativeMemoryMap.Unmap(_reservation, _reserved);
         NativeMemoryMap.Unmap(_codeUsers, (nuint)_frames);
         NativeMemoryMap.Unmap(_writers, (nuint)_frames);

@@ -44,6 +44,12 @@ public unsafe struct NativeCodeState
     /// <summary>Fragments of the current mode by the low 16 bits of their address.</summary>
     public void** JumpTable;
 
+    /// <summary>Number of the 512 GiB slot of the linear address space that each window shows; all ones if it must not be used.</summary>
+    public fixed uint WindowSlot[2];
+
+    /// <summary>Host address minus linear address in each window.</summary>
+    public fixed ulong WindowDelta[2];
+
     /// <summary>The host's MXCSR outside translated code.</summary>
     public uint HostMxcsr;
 

@@ -12,7 +12,10 @@ internal struct Fragment
     /// <summary>Offset of the unit in its page.</summary>
     public ushort PageOffset;
 
-    /// <summary>Guest bytes.</summary>
+    /// <summary>Traces: offset in the page where they are entered. The same as <see cref="PageOffset"/> otherwise.</summary>
+    public ushort EntryPageOffset;
+
+    /// <summary>Guest bytes; traces: from the lowest to the highest instruction.</summary>
     public ushort GuestLength;
 
     /// <summary>Guest instructions.</summary>
@@ -47,6 +50,18 @@ internal struct Fragment
 
     /// <summary>The next fragment of the same page.</summary>
     public int NextInPage;
+
+    /// <summary>The trace that has taken this fragment's place; 0 if none.</summary>
+    public int Trace;
+
+    /// <summary>Traces: the fragment whose place they take. 0 for fragments.</summary>
+    public int TraceOf;
+
+    /// <summary>Traces that were given up.</summary>
+    public byte Misses;
+
+    /// <summary>No trace can be made from here.</summary>
+    public bool HasNoTrace;
 
     /// <summary>Times a look at events found the processor here.</summary>
     public int Samples;

@@ -7,6 +7,7 @@ namespace Ringfence.Execution.Translation;
 internal sealed unsafe partial class FragmentCompiler
 {
     private readonly int[] _residents = new int[3];
+    private readonly Register[] _scratch = [Register.R14, Register.R13, Register.R15];
     private int _residentCount;
     private int _lastLink;
     private int _pageIndex;
@@ -59,6 +60,7 @@ internal sealed unsafe partial class FragmentCompiler
         for (int i = 0; i < instruction.OpCount; i++)
             if (instruction.GetOpKind(i) == OpKind.Memory) memory = i;
         bool consumes = NeedsFlags(instruction);
+        _residentCount = 0;
         if (memory < 0 && !mayFault && IsSameOnHost(instruction))
         {
             if (consumes) NeedHost();
@@ -222,7 +224,7 @@ internal sealed unsafe partial class FragmentCompiler
         return false;
     }
 
-    private static Register Scratch(int index) => index switch { 0 => Register.R14, 1 => Register.R13, _ => Register.R15 };
+    private Register Scratch(int index) => _scratch[index];
 
     /// <summary>Writes loaded registers back that the instruction may have changed.</summary>
     private void StoreResidents(InstructionInfo info)

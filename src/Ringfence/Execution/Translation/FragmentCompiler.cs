@@ -59,6 +59,7 @@ internal sealed unsafe partial class FragmentCompiler
         ];
         _common = [new CommonCode(cache.Common, simd: false), new CommonCode(cache.Common, simd: true)];
         _exits = _common[0];
+        cache.PollBytes = [.. _code.Poll, .. _code.PollLoad];
         cache.LookUpFailed = mode => CommonFor(mode).LookUpFailed;
     }
 
@@ -112,6 +113,7 @@ internal sealed unsafe partial class FragmentCompiler
             Rip = rip,
             Page = page.Index,
             PageOffset = (ushort)offset,
+            EntryPageOffset = (ushort)offset,
             GuestLength = (ushort)length,
             Instructions = (byte)count,
             IsAlive = true,
@@ -175,7 +177,7 @@ internal sealed unsafe partial class FragmentCompiler
         int entry = EntrySaved(index);
         fragment->PollSaved = _rare.Offset;
         _rare.Write(_code.Poll);
-        EmitPollLoad(_rare, index, flagsSaved: true);
+        EmitPollLoad(_rare, index, flagsSaved: true, EntryOffset(fragment));
         _rare.WriteBranch(_code.Jump, entry);
         return fragment->PollSaved;
     }
@@ -189,7 +191,7 @@ internal sealed unsafe partial class FragmentCompiler
         int entry = EntrySaved(index);
         int failed = CommonFor(page.Mode).LookUpFailed;
         fragment->EntryTable = _rare.Offset;
-        ulong linear = page.Linear + fragment->PageOffset;
+        ulong linear = page.Linear + fragment->EntryPageOffset;
         if ((ulong)(int)linear == linear)
         {
             _rare.Write(_code.CompareTarget32, (int)linear);
@@ -206,10 +208,12 @@ internal sealed unsafe partial class FragmentCompiler
         _rare.Write(_code.CompareEpoch);
         _rare.WriteBranch(_code.JumpIfNotEqual, failed);
         _rare.Write(_code.Poll);
-        EmitPollLoad(_rare, index, flagsSaved: true);
+        EmitPollLoad(_rare, index, flagsSaved: true, EntryOffset(fragment));
         _rare.WriteBranch(_code.Jump, entry);
         return fragment->EntryTable;
     }
+
+    private static ushort EntryOffset(Fragment* fragment) => (ushort)(fragment->EntryPageOffset - fragment->PageOffset);
 
     /// <summary>Forgets what refers to code that has been thrown away.</summary>
     public void Forget() => _tail = default;
@@ -451,10 +455,10 @@ internal sealed unsafe partial class FragmentCompiler
     private void EmitPoll(CodeStream stream, bool flagsSaved)
     {
         stream.Write(_code.Poll);
-        EmitPollLoad(stream, _cache.NextFragment, flagsSaved);
+        EmitPollLoad(stream, _cache.NextFragment, flagsSaved, _guestOffset);
     }
 
-    private void EmitPollLoad(CodeStream stream, int fragment, bool flagsSaved)
+    private void EmitPollLoad(CodeStream stream, int fragment, bool flagsSaved, ushort guestOffset = 0)
     {
         int place = stream.Offset;
         stream.Write(_code.PollLoad);
@@ -462,6 +466,7 @@ internal sealed unsafe partial class FragmentCompiler
         {
             Fragment = fragment,
             Kind = SiteKind.Poll,
+            GuestOffset = guestOffset,
             FlagsSaved = flagsSaved,
             HostOffset = place,
             Continuation = stream.Offset,

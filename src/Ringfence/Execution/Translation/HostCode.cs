@@ -71,6 +71,11 @@ internal sealed class HostCode
             c.mov(r14, __qword_ptr.gs[StateOffsets.InstructionCount]);
             c.cmp(r14, __qword_ptr.gs[StateOffsets.InstructionLimit]);
         });
+        LoadDelta =
+        [
+            Assemble(c => c.mov(r13, __qword_ptr.gs[StateOffsets.WindowDelta(0)])),
+            Assemble(c => c.mov(r15, __qword_ptr.gs[StateOffsets.WindowDelta(1)])),
+        ];
         ClearInterrupts = Assemble(c =>
         {
             c.and(__dword_ptr.gs[StateOffsets.SystemFlags], ~0x200);
@@ -142,6 +147,9 @@ internal sealed class HostCode
 
     /// <summary>R14 = instruction count, compared with the limit.</summary>
     public byte[] CountCompare { get; }
+
+    /// <summary>Load the windows' deltas to the registers that hold them in traces.</summary>
+    public byte[][] LoadDelta { get; }
 
     public byte[] ClearInterrupts { get; }
 

@@ -67,6 +67,12 @@ internal enum SiteKind : byte
     /// <summary>A look for events.</summary>
     Poll,
 
+    /// <summary>An access to a window that the host refused.</summary>
+    Window,
+
+    /// <summary>A pointer that lies in another slot than expected.</summary>
+    WindowMiss,
+
     /// <summary>The instruction limit is reached at the fragment's start.</summary>
     Limit,
 }

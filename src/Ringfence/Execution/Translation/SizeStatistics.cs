@@ -6,6 +6,15 @@ internal sealed class SizeStatistics
     /// <summary>Translation units.</summary>
     public long Units;
 
+    /// <summary>Traces: hot paths compiled again.</summary>
+    public long Traces;
+
+    /// <summary>Traces given up because their pointers lead elsewhere than when they were made.</summary>
+    public long TraceMisses;
+
+    /// <summary>Accesses to windows that the host refused.</summary>
+    public long WindowFaults;
+
     /// <summary>Guest instructions translated.</summary>
     public long Instructions;
 

@@ -30,6 +30,8 @@ internal static unsafe class StateOffsets
         SystemFlags = (int)((byte*)&s->SystemFlags - start);
         AddressSpaceTag = (int)((byte*)&s->AddressSpaceTag - start);
         Transfer = (int)((byte*)s->Transfer - start);
+        FirstWindowSlot = (int)((byte*)s->Native.WindowSlot - start);
+        FirstWindowDelta = (int)((byte*)s->Native.WindowDelta - start);
         FirstXmm = (int)((byte*)s->Xmm - start);
         Segments = (int)((byte*)&s->Segments - start);
         SegmentRegister segment;
@@ -80,6 +82,10 @@ internal static unsafe class StateOffsets
 
     public static int Transfer { get; }
 
+    private static int FirstWindowSlot { get; }
+
+    private static int FirstWindowDelta { get; }
+
     private static int FirstXmm { get; }
 
     private static int Segments { get; }
@@ -97,6 +103,10 @@ internal static unsafe class StateOffsets
     private static int AddendField { get; }
 
     public static int Gpr(int number) => number * sizeof(ulong);
+
+    public static int WindowSlot(int window) => FirstWindowSlot + (window * sizeof(uint));
+
+    public static int WindowDelta(int window) => FirstWindowDelta + (window * sizeof(ulong));
 
     public static int Xmm(int number) => FirstXmm + (number * 16);
 

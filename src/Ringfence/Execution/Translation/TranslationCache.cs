@@ -160,7 +160,7 @@ internal sealed unsafe class TranslationCache : ICodeWatcher, IMappingObserver, 
         CodePage page = _pages[compiled.Page];
         Fragments[index].NextInPage = page.FirstFragment;
         page.FirstFragment = index;
-        _fragments[((ulong)page.Index << 12) | compiled.PageOffset] = index;
+        if (compiled.TraceOf == 0) _fragments[((ulong)page.Index << 12) | compiled.PageOffset] = index;
         if (_lines.TryGetValue(page.Frame, out ulong lines))
             _lines[page.Frame] = lines | Interpretation.CodePage.LinesOf(compiled.PageOffset, compiled.GuestLength);
         return index;
@@ -228,9 +228,16 @@ internal sealed unsafe class TranslationCache : ICodeWatcher, IMappingObserver, 
     /// <summary>Makes the current mode's jump table lead to a fragment.</summary>
     public void SetJumpTarget(ulong linear, int entry) => _s->Native.JumpTable[(ushort)linear] = _code.Executable + entry;
 
+    /// <summary>The windows whose contents follow the TLB's; null until there are any.</summary>
+    public WindowMap? Windows { get; set; }
+
+    /// <inheritdoc/>
+    public void WriterDropped(ulong frame) => Windows?.DropWriter(frame);
+
     /// <inheritdoc/>
     public void AllChanged()
     {
+        Windows?.DropAll();
         if (++_s->Native.CodeEpoch != 0) return;
         new Span<uint>(_epochs, _pages.Count).Clear();
         _s->Native.CodeEpoch = 1;
@@ -239,6 +246,7 @@ internal sealed unsafe class TranslationCache : ICodeWatcher, IMappingObserver, 
     /// <inheritdoc/>
     public void PageChanged(ulong linear)
     {
+        Windows?.DropPage(linear);
         _byLinear.TryGetValue(linear, out CodePage? page);
         for (; page is not null; page = page.NextByLinear) _epochs[page.Index] = 0;
     }
@@ -369,7 +377,8 @@ internal sealed unsafe class TranslationCache : ICodeWatcher, IMappingObserver, 
     {
         Fragment* fragment = Fragments + index;
         fragment->IsAlive = false;
-        _fragments.Remove(((ulong)page.Index << 12) | fragment->PageOffset);
+        if (fragment->TraceOf == 0) _fragments.Remove(((ulong)page.Index << 12) | fragment->PageOffset);
+        else EndTrace(fragment);
         for (int i = fragment->Incoming; i != 0; i = Sites[i].Next)
         {
             Site* site = Sites + i;
@@ -387,10 +396,69 @@ internal sealed unsafe class TranslationCache : ICodeWatcher, IMappingObserver, 
         }
 
         fragment->Incoming = 0;
+        ForgetJumpTarget(fragment);
+    }
+
+    /// <summary>Makes a trace take its fragment's place: whatever leads to the fragment leads to the trace from now on.</summary>
+    public void BeginTrace(int index)
+    {
+        Fragment* trace = Fragments + index;
+        Fragment* fragment = Fragments + trace->TraceOf;
+        fragment->Trace = index;
+        int laid = 0;
+        for (int i = fragment->Incoming; i != 0;)
+        {
+            Site* site = Sites + i;
+            int next = site->Next;
+            if (site->IsLaid)
+            {
+                laid = i;
+            }
+            else
+            {
+                site->IsLinked = false;
+                Main.Patch(site->HostOffset, site->Continuation);
+            }
+
+            i = next;
+        }
+
+        fragment->Incoming = laid;
+        if (laid != 0) Sites[laid].Next = 0;
+        _code.Writable[fragment->Start] = 0xe9;
+        Main.Patch(fragment->Start + 1, trace->Start);
+        ForgetJumpTarget(fragment);
+    }
+
+    /// <summary>Throws one trace away.</summary>
+    public void EndTrace(int index)
+    {
+        if (!Fragments[index].IsAlive) return;
+        CodePage page = _pages[Fragments[index].Page];
+        int previous = 0;
+        for (int i = page.FirstFragment; i != index; i = Fragments[i].NextInPage) previous = i;
+        if (previous == 0) page.FirstFragment = Fragments[index].NextInPage;
+        else Fragments[previous].NextInPage = Fragments[index].NextInPage;
+        Kill(page, index);
+    }
+
+    /// <summary>The look for events that each fragment begins with; while a trace takes its place there is a jump, afterwards it is there again.</summary>
+    public byte[] PollBytes { get; set; } = [];
+
+    private void EndTrace(Fragment* trace)
+    {
+        Fragment* fragment = Fragments + trace->TraceOf;
+        fragment->Trace = 0;
+        if (fragment->IsAlive) PollBytes.CopyTo(new Span<byte>(_code.Writable + fragment->Start, PollBytes.Length));
+    }
+
+    private void ForgetJumpTarget(Fragment* fragment)
+    {
         if (fragment->EntryTable == 0) return;
+        CodePage page = _pages[fragment->Page];
         nint entry = (nint)(_code.Executable + fragment->EntryTable);
         if (!_jumpTables.TryGetValue(page.Mode.Bits, out nint table)) return;
-        nint* slot = (nint*)table + (ushort)(page.Linear + fragment->PageOffset);
+        nint* slot = (nint*)table + (ushort)(page.Linear + (ulong)fragment->EntryPageOffset);
         if (*slot == entry) *slot = (nint)(_code.Executable + LookUpFailed(page.Mode));
     }
 

@@ -16,6 +16,7 @@ internal readonly record struct TranslationMode(uint Bits)
     private const uint FlatCodeBit = 1 << 6;
     private const int FlatDataShift = 7;
     private const int StackShift = 13;
+    private const uint CheckedBit = 1 << 15;
     private const int CodeContextShift = 16;
 
     /// <summary>Size of the code: 0 for 16-bit, 1 for 32-bit, 2 for 64-bit code.</summary>
@@ -39,6 +40,9 @@ internal readonly record struct TranslationMode(uint Bits)
     /// <summary>CS has base 0 and covers 4 GiB, or the code is 64-bit.</summary>
     public bool IsFlatCode => (Bits & FlatCodeBit) != 0;
 
+    /// <summary>Each access is checked by the monitor (alignment checks, data breakpoints).</summary>
+    public bool IsChecked => (Bits & CheckedBit) != 0;
+
     /// <summary>Size of the stack: 0 for 16-bit, 1 for 32-bit, 2 for 64-bit.</summary>
     public int StackKind => (int)(Bits >> StackShift) & 3;
 
@@ -47,14 +51,16 @@ internal readonly record struct TranslationMode(uint Bits)
 
     /// <summary>The mode of a processor.</summary>
     /// <param name="s">Its state.</param>
+    /// <param name="isChecked">Each access takes the slow path.</param>
     /// <param name="simd">XMM registers are to be in the host's.</param>
     /// <param name="codeContext">Number that stands for base and limit of a CS that is not flat.</param>
-    public static unsafe TranslationMode Of(VcpuState* s, bool simd, uint codeContext)
+    public static unsafe TranslationMode Of(VcpuState* s, bool isChecked, bool simd, uint codeContext)
     {
         bool isLong = s->Mode == ProcessorMode.Long;
         uint bits = (uint)CodeSize.KindOf(s);
         if (s->Cpl == 3) bits |= UserBit;
         else if ((s->SystemFlags & RflagsBits.Ac) != 0) bits |= AccessBit;
+        if (isChecked) bits |= CheckedBit;
         if (simd) bits |= SimdBit;
         if (s->InstructionLimit != ulong.MaxValue) bits |= CountingBit;
         if (isLong) return new TranslationMode(bits | FlatCodeBit | (2 << StackShift));

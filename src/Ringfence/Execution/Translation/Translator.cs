@@ -14,6 +14,10 @@ internal sealed unsafe class Translator : EngineLoop
 {
     private const uint DefaultMxcsr = 0x1f80;
     private const uint MxcsrMasks = 0x1f80;
+    private const int SamplesOfHotCode = 2;
+    private const int MostMisses = 8;
+    private const int MostWindowFaults = 32;
+    private static readonly TimeSpan SamplePeriod = TimeSpan.FromMilliseconds(1);
 
     private readonly TranslationCache _cache;
     private readonly FragmentCompiler _compiler;
@@ -26,6 +30,8 @@ internal sealed unsafe class Translator : EngineLoop
     private bool _simdWanted;
 
     private readonly LockStep? _lockStep;
+    private readonly Timer? _sampler;
+    private bool _isRunning;
 
     /// <summary>Makes the translator of a processor.</summary>
     /// <param name="processor">The processor.</param>
@@ -43,6 +49,10 @@ internal sealed unsafe class Translator : EngineLoop
         {
             _lockStep = new LockStep(processor, Stepper);
             _compiler.LaysTails = false;
+        }
+        else
+        {
+            _sampler = new Timer(_ => Sample(), null, SamplePeriod, SamplePeriod);
         }
 
         State->Native.HostMxcsr = DefaultMxcsr;
@@ -68,6 +78,13 @@ internal sealed unsafe class Translator : EngineLoop
     /// <inheritdoc/>
     public override void Dispose()
     {
+        if (_sampler is not null)
+        {
+            using var stopped = new ManualResetEvent(false);
+            if (_sampler.Dispose(stopped)) stopped.WaitOne();
+        }
+
+        _cache.Windows?.Dispose();
         State->Native.PollTrap = null;
         _cache.Dispose();
         _operations.Dispose();
@@ -96,12 +113,15 @@ internal sealed unsafe class Translator : EngineLoop
         bool compares = _lockStep is not null && _cache.Fragments[fragment].Samples++ < LockStep.Samples && _compiler.TryDecodeWhole(fragment, out ReadOnlySpan<Iced.Intel.Instruction> unit)
             && _lockStep.Prepare(unit) && _cache.Fragments[fragment].IsAlive;
         LoadFlags();
-        int at = _cache.Fragments[fragment].EntryHost;
+        int at = _cache.Fragments[Best(fragment)].EntryHost;
+        Volatile.Write(ref _isRunning, true);
         while (at != 0)
         {
             _enter(_cache.Executable + at);
             at = HandleExit();
         }
+
+        Volatile.Write(ref _isRunning, false);
 
         StatusFlags.Set(ref *s, UnpackedFlags());
         if (compares) _lockStep!.Compare();
@@ -137,7 +157,7 @@ internal sealed unsafe class Translator : EngineLoop
             if (!TranslationMode.IsFlatCodeSegment(cs)) context = CodeContext(cs);
         }
 
-        return TranslationMode.Of(s, simd, context);
+        return TranslationMode.Of(s, Processor.Mmu.ChecksEachAccess, simd, context);
     }
 
     /// <summary>A number for base and limit of a code segment that is not flat; there are few in a guest's life.</summary>
@@ -231,9 +251,14 @@ internal sealed unsafe class Translator : EngineLoop
                 return FollowLink(site);
             case SiteKind.Poll:
                 Statistics.Sizes[_mode.Kind].Polls++;
-                State->Rip = fragment->Rip;
+                State->Rip = InstructionPointer(fragment, at);
                 Exits.Count(ExitReason.InterruptWindow);
-                return ArmPoll() ? at->Continuation : 0;
+                if (!ArmPoll()) return 0;
+                return TakeSample(at->Fragment) ? _cache.Fragments[fragment->Trace].EntryHost : at->Continuation;
+            case SiteKind.Window:
+                return AfterWindowFault(at, fragment);
+            case SiteKind.WindowMiss:
+                return AfterWindowMiss(at, fragment);
             case SiteKind.Limit:
                 State->Rip = fragment->Rip;
                 return 0;
@@ -310,7 +335,8 @@ internal sealed unsafe class Translator : EngineLoop
         bool alive = fragment->IsAlive;
         int target = FindFragment();
         if (target <= 0) return 0;
-        if (!alive || site->HostOffset == 0 || site->IsLinked) return _cache.Fragments[target].EntryHost;
+        if (!alive || site->HostOffset == 0 || site->IsLinked) return _cache.Fragments[Best(target)].EntryHost;
+        target = Best(target);
         Fragment* to = _cache.Fragments + target;
         bool backward = site->Distance <= site->GuestOffset;
         bool saved = !site->FlagsInHost || (site->FlagsSaved && to->FlagsEntry == FlagsEntry.SavedFirst);
@@ -343,8 +369,78 @@ internal sealed unsafe class Translator : EngineLoop
         if (_lockStep is not null) return 0;
         int found = FindFragment();
         if (found <= 0) return 0;
+        found = Best(found);
         _cache.SetJumpTarget(target, _compiler.EntryTable(found));
         return _cache.Fragments[found].EntryHost;
+    }
+
+    /// <summary>The trace that has taken a fragment's place, or the fragment.</summary>
+    private int Best(int fragment) => _cache.Fragments[fragment].Trace != 0 ? _cache.Fragments[fragment].Trace : fragment;
+
+    /// <summary>
+    /// A look for events found none: it was the sampler's. Fragments where it happens again are hot and become traces.
+    /// True: one has been made.
+    /// </summary>
+    private bool TakeSample(int index)
+    {
+        Fragment* fragment = _cache.Fragments + index;
+        if (!_mode.IsLong || !_mode.IsUser || _mode.IsCounting || _mode.IsChecked || fragment->Trace != 0 || fragment->TraceOf != 0
+            || fragment->HasNoTrace || !fragment->IsAlive || ++fragment->Samples < SamplesOfHotCode || !_cache.HasRoom) return false;
+        _cache.Windows ??= new WindowMap(Processor);
+        if (_compiler.CompileTrace(index, _cache.Windows) != 0) return true;
+        fragment->HasNoTrace = true;
+        return false;
+    }
+
+    /// <summary>The host refused an access to a window: the instruction is executed by its definition, and the page mapped if it is RAM.</summary>
+    private int AfterWindowFault(Site* site, Fragment* fragment)
+    {
+        ulong host = State->Native.Fault.Address;
+        int trace = site->Fragment;
+        bool known = _cache.Windows!.TryGetLinear(host, out ulong linear, out bool isInSlot);
+        if (!known && host != 0) throw UnexplainedFault();
+        Statistics.Sizes[_mode.Kind].WindowFaults++;
+        ulong address = InstructionPointer(fragment, site);
+        int at = CallOut(site, fragment);
+        if (known && isInSlot) _cache.Windows.Map(linear);
+        if (at == 0) return 0;
+        if (site->Count < byte.MaxValue) site->Count++;
+        if (site->Count == MostWindowFaults && !isInSlot)
+        {
+            // This access keeps leaving the window: the next trace goes through the TLB.
+            _compiler.Guesses[address] = WindowMap.Count;
+            _cache.EndTrace(trace);
+        }
+
+        // Beyond the slot nothing that was checked before the trace holds any more.
+        return isInSlot && fragment->IsAlive ? at : 0;
+    }
+
+    /// <summary>A pointer does not lie where the trace was made for: go on without it.</summary>
+    private int AfterWindowMiss(Site* site, Fragment* trace)
+    {
+        Statistics.Sizes[_mode.Kind].TraceMisses++;
+        State->Rip = InstructionPointer(trace, site);
+        int from = trace->TraceOf;
+        bool atEntry = site->Index == byte.MaxValue;
+        if (!atEntry)
+        {
+            ulong address = State->Rip;
+            _compiler.Guesses[address] = _compiler.Guesses.TryGetValue(address, out int guess) ? guess + 1 : 0;
+        }
+
+        _cache.EndTrace(site->Fragment);
+        Fragment* fragment = _cache.Fragments + from;
+        if (++fragment->Misses >= MostMisses) fragment->HasNoTrace = true;
+        fragment->Samples = 0;
+        int found = FindFragment();
+        return found == 0 ? 0 : _cache.Fragments[found].EntryHost;
+    }
+
+    /// <summary>Makes the next look for events succeed, so that it is seen where the processor spends its time.</summary>
+    private void Sample()
+    {
+        if (Volatile.Read(ref _isRunning)) Volatile.Write(ref *(nint*)&State->Native.Poll, (nint)_trap);
     }
 
     /// <summary>From now on the XMM registers are in the host's, if they may be used and no SIMD exception is unmasked.</summary>
