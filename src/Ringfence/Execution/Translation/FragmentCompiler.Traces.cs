@@ -220,7 +220,7 @@ internal sealed unsafe partial class FragmentCompiler
             _guestOffset = (ushort)(step.Instruction.IP - _rip);
             _slow.Clear();
             bool ended = EmitStep(ref step, plan, top);
-            if (_slow.Count != 0) EmitSlowStub();
+            if (_slow.Count != 0) EmitSlowStub(ended);
             if (ended) return;
         }
 

@@ -335,7 +335,7 @@ internal sealed unsafe partial class FragmentCompiler
             int rareStart = _rare.Offset;
             TranslationKind kind = KindOf(instruction);
             ended = Emit(ref instruction, kind);
-            if (_slow.Count != 0) EmitSlowStub();
+            if (_slow.Count != 0) EmitSlowStub(ended);
             Listener?.Emitted(_index, instruction, kind, start, _main.Offset, rareStart, _rare.Offset);
         }
 
@@ -428,12 +428,12 @@ internal sealed unsafe partial class FragmentCompiler
     }
 
     /// <summary>The rare path of the checks of the instruction that has just been emitted.</summary>
-    private void EmitSlowStub()
+    private void EmitSlowStub(bool ended)
     {
         int site = NewSite(SiteKind.Memory);
         Site* s = _cache.Sites + site;
         s->FlagsSaved = true;
-        s->Continuation = _main.Offset;
+        if (!ended) s->Continuation = _main.Offset;
         foreach (int place in _slow) _main.Patch(place, _rare.Offset);
         _rare.Write(_code.PushSite, site);
         _rare.WriteBranch(_code.Jump, _exits.ExitSaved);
