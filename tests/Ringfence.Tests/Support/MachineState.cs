@@ -128,6 +128,17 @@ internal static unsafe class MachineState
         machine.State->Rip = rip;
     }
 
+    /// <summary>64-bit mode at CPL 0 again, on the first stack.</summary>
+    public static void EnterSupervisor(this TestMachine machine)
+    {
+        machine.Load(SegmentIndex.Cs, TestMachine.LongCode0, 0, 0xffff_ffff, 0xa09b);
+        machine.Load(SegmentIndex.Ss, TestMachine.Data0, 0, 0xffff_ffff, 0xc093);
+        machine.State->Cpl = 0;
+        machine.State->Gpr[Gpr.Rsp] = TestMachine.Stack;
+        machine.Processor.Mmu.FlushCodeTlb();
+        machine.Processor.RefreshMode();
+    }
+
     /// <summary>
     /// Runs to HLT while <paramref name="meanwhile"/> does something on another thread. An engine that does not come back fails the test
     /// instead of stopping the run; the machine is then not disposed of, because the engine still uses it.
