@@ -117,9 +117,9 @@ internal static unsafe class StringInstructions
 
     /// <summary>
     /// Host address of at least one element of RAM that the TLB lets the instruction read or write, and how many elements follow in
-    /// the page and inside the segment; 0 if the slow path must look.
+    /// the page, inside the segment and before the index wraps; 0 if the slow path must look.
     /// </summary>
-    private static ulong Probe<T, TAddressing>(VcpuState* s, int segment, ulong offset, bool write, out byte* host)
+    private static ulong Probe<T, TAddressing>(VcpuState* s, Operation* op, int segment, ulong offset, bool write, out byte* host)
         where T : unmanaged
         where TAddressing : struct, IAddressing
     {
@@ -136,6 +136,9 @@ internal static unsafe class StringInstructions
             if (offset >= end) return 0;
             bytes = Math.Min(bytes, end - offset);
         }
+
+        // Where the segment's base is no multiple of the page size, the index may wrap inside a page.
+        if (op->AddressMask - offset < bytes) bytes = op->AddressMask - offset + 1;
 
         return bytes / (ulong)sizeof(T);
     }
@@ -186,8 +189,8 @@ internal static unsafe class StringInstructions
             if ((s->SystemFlags & RflagsBits.Df) != 0) return 0;
             ulong source = s->Gpr[6] & op->AddressMask;
             ulong target = s->Gpr[7] & op->AddressMask;
-            ulong elements = Math.Min(count, Probe<T, TAddressing>(s, op->Segment, source, write: false, out byte* from));
-            elements = Math.Min(elements, Probe<T, TAddressing>(s, DestinationSegment<TAddressing>(), target, write: true, out byte* to));
+            ulong elements = Math.Min(count, Probe<T, TAddressing>(s, op, op->Segment, source, write: false, out byte* from));
+            elements = Math.Min(elements, Probe<T, TAddressing>(s, op, DestinationSegment<TAddressing>(), target, write: true, out byte* to));
             if (elements < 2) return 0;
             ulong bytes = elements * (ulong)sizeof(T);
             // An overlapping forward move repeats what it has just written: only element by element is right.
@@ -219,7 +222,7 @@ internal static unsafe class StringInstructions
         {
             if ((s->SystemFlags & RflagsBits.Df) != 0) return 0;
             ulong target = s->Gpr[7] & op->AddressMask;
-            ulong elements = Math.Min(count, Probe<T, TAddressing>(s, DestinationSegment<TAddressing>(), target, write: true, out byte* to));
+            ulong elements = Math.Min(count, Probe<T, TAddressing>(s, op, DestinationSegment<TAddressing>(), target, write: true, out byte* to));
             if (elements < 2) return 0;
             new Span<T>(to, (int)elements).Fill(Register.Read<T>(s, Rax));
             Advance(s, op, 7, elements * (ulong)sizeof(T));
