@@ -121,7 +121,7 @@ internal abstract unsafe class EngineLoop : IExecutionEngine
         }
 
         if (s->InterruptShadow != 0 || s->Activity is ActivityState.WaitForSipi or ActivityState.Shutdown) return false;
-        if ((events & ProcessorEvents.Nmi) != 0 && s->NmiBlocked == 0)
+        if ((events & ProcessorEvents.Nmi) != 0)
         {
             Exits.Count(ExitReason.ExternalInterrupt);
             Processor.Withdraw(ProcessorEvents.Nmi);

@@ -114,7 +114,7 @@ public sealed unsafe class Processor : IDisposable
             : ProcessorMode.Compatibility;
         s->StackMask = s->Mode == ProcessorMode.Long ? ulong.MaxValue
             : s->Segment(SegmentIndex.Ss).IsBig ? 0xffff_ffffUL : 0xffffUL;
-        s->EventMask = (s->SystemFlags & RflagsBits.If) != 0 ? ~0 : ~ProcessorEvents.Interrupt;
+        s->RefreshEventMask();
         s->StepMode = (s->SystemFlags & (RflagsBits.Tf | RflagsBits.Rf)) != 0 || (s->Dr7 & 0xff) != 0 ? (byte)1 : (byte)0;
         s->SimdUnavailable = SimdAccess.Unavailability(s);
         Mmu.RefreshMode();

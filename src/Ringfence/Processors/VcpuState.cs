@@ -43,7 +43,7 @@ public unsafe struct VcpuState
     /// <summary>Asynchronous requests (<see cref="ProcessorEvents"/>). Any thread sets bits, atomically.</summary>
     public int Events;
 
-    /// <summary>The bits of <see cref="Events"/> that may interrupt execution now: without Interrupt while IF is 0.</summary>
+    /// <summary>The bits of <see cref="Events"/> that may interrupt execution now: without Interrupt while IF is 0, without Nmi while NMIs are blocked.</summary>
     public int EventMask;
 
     /// <summary>Current privilege level, 0 to 3.</summary>
@@ -264,9 +264,13 @@ public unsafe struct VcpuState
         {
             SystemFlags = (value & ~RflagsBits.Status & RflagsBits.Defined) | RflagsBits.AlwaysOne;
             StatusFlags.Set(ref this, value);
-            EventMask = (value & RflagsBits.If) != 0 ? ~0 : ~ProcessorEvents.Interrupt;
+            RefreshEventMask();
         }
     }
+
+    /// <summary>Recomputes <see cref="EventMask"/>: IF or <see cref="NmiBlocked"/> has changed.</summary>
+    internal void RefreshEventMask() =>
+        EventMask = ((SystemFlags & RflagsBits.If) != 0 ? ~0 : ~ProcessorEvents.Interrupt) & (NmiBlocked == 0 ? ~0 : ~ProcessorEvents.Nmi);
 }
 
 /// <summary>The segment registers, in the order of <see cref="SegmentIndex"/>.</summary>

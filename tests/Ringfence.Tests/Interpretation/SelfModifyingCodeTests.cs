@@ -46,7 +46,7 @@ public sealed unsafe class SelfModifyingCodeTests
             a.Label(ref end);
             a.jmp(end);
         });
-        machine.Run(9000);
+        machine.Run(3 + (9 * 1000));
         machine.State->Gpr[1].ShouldBe(1000UL);
     }
 

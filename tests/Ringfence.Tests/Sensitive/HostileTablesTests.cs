@@ -130,6 +130,6 @@ public sealed unsafe class HostileTablesTests(ITestOutputHelper output)
         if (expected == ProcessorMode.Virtual8086) s->Cpl.ShouldBe((byte)3, where);
         if (expected == ProcessorMode.Real) s->Cpl.ShouldBe((byte)0, where);
         if (expected is ProcessorMode.Long or ProcessorMode.Compatibility) (s->Segment(SegmentIndex.Cs).Selector & 3).ShouldBe(s->Cpl, where);
-        s->EventMask.ShouldBe((s->SystemFlags & RflagsBits.If) != 0 ? ~0 : ~ProcessorEvents.Interrupt, where);
+        s->EventMask.ShouldBe(((s->SystemFlags & RflagsBits.If) != 0 ? ~0 : ~ProcessorEvents.Interrupt) & (s->NmiBlocked == 0 ? ~0 : ~ProcessorEvents.Nmi), where);
     }
 }

@@ -79,13 +79,13 @@ internal sealed class HostCode
         ClearInterrupts = Assemble(c =>
         {
             c.and(__dword_ptr.gs[StateOffsets.SystemFlags], ~0x200);
-            c.mov(__dword_ptr.gs[StateOffsets.EventMask], ~Processors.ProcessorEvents.Interrupt);
+            c.and(__dword_ptr.gs[StateOffsets.EventMask], ~Processors.ProcessorEvents.Interrupt);
         });
         CompareEvents = Assemble(c => c.cmp(__dword_ptr.gs[StateOffsets.Events], 0));
         SetInterrupts = Assemble(c =>
         {
             c.or(__dword_ptr.gs[StateOffsets.SystemFlags], 0x200);
-            c.mov(__dword_ptr.gs[StateOffsets.EventMask], -1);
+            c.or(__dword_ptr.gs[StateOffsets.EventMask], Processors.ProcessorEvents.Interrupt);
         });
     }
 

@@ -50,6 +50,7 @@ internal static unsafe class EventDelivery
     public static void DeliverNmi(Processor processor)
     {
         processor.State->NmiBlocked = 1;
+        processor.State->RefreshEventMask();
         Count(processor, (int)ExceptionVector.NonMaskableInterrupt);
         DeliverAsynchronous(processor, (int)ExceptionVector.NonMaskableInterrupt);
     }

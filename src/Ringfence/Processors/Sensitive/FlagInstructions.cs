@@ -37,7 +37,7 @@ internal static unsafe class FlagInstructions
     {
         if (!MayChangeInterruptFlag(s)) return Flow.Fault(processor, s, op, ExceptionVector.GeneralProtection, 0);
         s->SystemFlags &= ~RflagsBits.If;
-        s->EventMask = ~ProcessorEvents.Interrupt;
+        s->EventMask &= ~ProcessorEvents.Interrupt;
         return Flow.Next(processor, s, op);
     }
 
@@ -46,7 +46,7 @@ internal static unsafe class FlagInstructions
         if (!MayChangeInterruptFlag(s)) return Flow.Fault(processor, s, op, ExceptionVector.GeneralProtection, 0);
         if ((s->SystemFlags & RflagsBits.If) != 0) return Flow.Next(processor, s, op);
         s->SystemFlags |= RflagsBits.If;
-        s->EventMask = ~0;
+        s->EventMask |= ProcessorEvents.Interrupt;
         s->InterruptShadow = 1;
         return Flow.Leave(s, op);
     }

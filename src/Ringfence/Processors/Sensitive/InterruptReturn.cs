@@ -17,6 +17,7 @@ internal static unsafe class InterruptReturn
     {
         VcpuState* s = processor.State;
         s->NmiBlocked = 0;
+        s->RefreshEventMask();
         switch (s->Mode)
         {
             case ProcessorMode.Real:
