@@ -71,6 +71,7 @@ internal sealed unsafe partial class FragmentCompiler
 
         InstructionInfo info = _info.GetInfo(instruction, InstructionInfoOptions.NoMemoryUsage | InstructionInfoOptions.NoRegisterUsage);
         Instruction host = instruction;
+        host.Code = HostForm(host.Code);
         host.SegmentPrefix = Register.None;
         host.HasRepPrefix = false;
         host.HasRepnePrefix = false;
@@ -87,10 +88,9 @@ internal sealed unsafe partial class FragmentCompiler
             EmitProbe(address, size, write);
             _flags = FlagsAt.Saved;
         }
-        else
+        else if (mayFault)
         {
-            host.Code = WithoutShortForm(host.Code);
-            if (mayFault) NeedSaved();
+            NeedSaved();
         }
 
         if (consumes) NeedHost();
@@ -138,13 +138,21 @@ internal sealed unsafe partial class FragmentCompiler
         if (code != Code.INVALID) host.Code = code;
     }
 
-    /// <summary>The one-byte forms of INC and DEC are prefixes in 64-bit code.</summary>
-    private static Code WithoutShortForm(Code code) => code switch
+    /// <summary>In 64-bit code the one-byte forms of INC and DEC are prefixes, and opcode 82 does not exist (Intel SDM 2D A.3).</summary>
+    private static Code HostForm(Code code) => code switch
     {
         Code.Inc_r16 => Code.Inc_rm16,
         Code.Inc_r32 => Code.Inc_rm32,
         Code.Dec_r16 => Code.Dec_rm16,
         Code.Dec_r32 => Code.Dec_rm32,
+        Code.Add_rm8_imm8_82 => Code.Add_rm8_imm8,
+        Code.Or_rm8_imm8_82 => Code.Or_rm8_imm8,
+        Code.Adc_rm8_imm8_82 => Code.Adc_rm8_imm8,
+        Code.Sbb_rm8_imm8_82 => Code.Sbb_rm8_imm8,
+        Code.And_rm8_imm8_82 => Code.And_rm8_imm8,
+        Code.Sub_rm8_imm8_82 => Code.Sub_rm8_imm8,
+        Code.Xor_rm8_imm8_82 => Code.Xor_rm8_imm8,
+        Code.Cmp_rm8_imm8_82 => Code.Cmp_rm8_imm8,
         _ => code,
     };
 
@@ -152,7 +160,7 @@ internal sealed unsafe partial class FragmentCompiler
     private bool IsSameOnHost(in Instruction instruction)
     {
         if (_mode.Kind == 0 || instruction.HasRepPrefix || instruction.HasRepnePrefix || instruction.SegmentPrefix != Register.None) return false;
-        if (_mode.Kind == 1 && WithoutShortForm(instruction.Code) != instruction.Code) return false;
+        if (_mode.Kind == 1 && HostForm(instruction.Code) != instruction.Code) return false;
         for (int i = 0; i < instruction.OpCount; i++)
         {
             if (instruction.GetOpKind(i) != OpKind.Register) continue;

@@ -153,22 +153,32 @@ internal sealed unsafe partial class FragmentCompiler
         NeedHost();
         bool isLoop = instruction.Mnemonic == Mnemonic.Loop;
         bool wide = instruction.Mnemonic == Mnemonic.Jrcxz || instruction.Code is Code.Loop_rel8_64_RCX or Code.Loop_rel8_16_RCX;
+        bool narrow = instruction.Mnemonic == Mnemonic.Jcxz || instruction.Code is Code.Loop_rel8_16_CX or Code.Loop_rel8_32_CX;
         if (isLoop)
         {
             Encode(Instruction.Create(
-                wide ? Code.Lea_r64_m : Code.Lea_r32_m,
-                wide ? Register.RCX : Register.ECX,
+                wide ? Code.Lea_r64_m : narrow ? Code.Lea_r16_m : Code.Lea_r32_m,
+                wide ? Register.RCX : narrow ? Register.CX : Register.ECX,
                 new MemoryOperand(Register.RCX, -1L, 1)));
+        }
+
+        // No host instruction looks at CX alone without changing flags: RCX holds it alone until the jump is decided.
+        if (narrow)
+        {
+            Move(Register.R15, Register.RCX);
+            Encode(Instruction.Create(Code.Movzx_r32_rm16, Register.ECX, Register.CX));
         }
 
         // JRCXZ over one jump; both ways are jumps that can be chained.
         if (!wide) _main.WriteByte(0x67);
         int place = _main.Offset + 1;
         _main.Write([0xe3, 0]);
+        if (narrow) Move(Register.RCX, Register.R15);
         EmitLink(isLoop ? instruction.NearBranchTarget : instruction.NextIP);
         int distance = _main.Offset - place - 1;
         _cache.SetByte(place, (byte)distance);
         if (distance > 127) throw new InvalidOperationException("The jump over a chained jump is too long.");
+        if (narrow) Move(Register.RCX, Register.R15);
         if (isLoop) EmitFallThrough(instruction.NextIP);
         else EmitLink(instruction.NearBranchTarget);
     }
