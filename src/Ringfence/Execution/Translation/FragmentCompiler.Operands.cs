@@ -324,7 +324,9 @@ internal sealed unsafe partial class FragmentCompiler
             Register.GS => SegmentIndex.Gs,
             _ => SegmentIndex.Ds,
         };
-        bool based = _mode.IsLong ? segment is SegmentIndex.Fs or SegmentIndex.Gs : !_mode.IsFlat(segment);
+        // A flat CS is good for reading; nothing but its own check says whether it can be written.
+        bool based = _mode.IsLong ? segment is SegmentIndex.Fs or SegmentIndex.Gs
+            : !_mode.IsFlat(segment) || (write && segment == SegmentIndex.Cs);
         bool narrow = !_mode.IsLong || instruction.MemoryBase.IsGPR32() || instruction.MemoryIndex.IsGPR32();
         if (instruction.IsIPRelativeMemoryOperand)
         {
