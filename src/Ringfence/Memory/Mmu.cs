@@ -26,7 +26,9 @@ internal enum Privilege
 /// sensitive instructions. Failed accesses raise their fault in the processor and return false.
 /// <para>
 /// TLB tags carry an address space number (8 bits), so that flushing everything is taking a new number; when the numbers run out
-/// the tables are cleared. While alignment checks or data breakpoints are on, the current tag is one that no entry
+/// the tables are cleared. User and supervisor entries have numbers of their own: a write to CR3 takes a new one for user entries, while
+/// supervisor entries, most of them of global pages (Intel SDM 3A 4.10.2.4), keep theirs, and those of pages that are not global, which
+/// were noted when they were made, are removed one by one. While alignment checks or data breakpoints are on, the current tag is one that no entry
 /// has, and every access takes the slow path, which checks.
 /// </para>
 /// <para>
@@ -41,6 +43,8 @@ internal sealed unsafe class Mmu : IDisposable
     private const int Supervisor = 1;
     private const int SupervisorWithAc = 2;
     private const ulong NeverTag = 2;
+    private const ulong Spaces = 256;
+    private const int NonGlobalCapacity = 1024;
     private const int TableEntries = 1 << TlbEntry.CountLog2;
     private const int CodeEntries = 1 << CodeTlbEntry.CountLog2;
 
@@ -49,11 +53,13 @@ internal sealed unsafe class Mmu : IDisposable
     private readonly PhysicalMemory _memory;
     private readonly TlbEntry* _tables;
     private readonly CodeTlbEntry* _codeTlb;
-    private ulong _addressSpace = 1;
-    private ulong _largeLow = ulong.MaxValue;
-    private ulong _largeHigh;
-    private ulong _largeLowUpper = ulong.MaxValue;
-    private ulong _largeHighUpper;
+    private readonly TlbFrames _frames;
+    private readonly LargePageFilter _largePages = new();
+    private readonly int[] _nonGlobal = new int[NonGlobalCapacity];
+    private int _nonGlobalCount;
+    private ulong _userSpace = 1;
+    private ulong _supervisorSpace = 1;
+    private ulong _codeSpace = 1;
     private Staged _staged;
 
     /// <summary>Makes the unit of a processor; <paramref name="tables"/> is zeroed memory for <see cref="TableBytes"/>, which the processor owns.</summary>
@@ -63,11 +69,12 @@ internal sealed unsafe class Mmu : IDisposable
         _s = processor.State;
         _memory = memory;
         _tables = tables;
+        _frames = new TlbFrames(tables, TableCount * TableEntries);
         nuint codeBytes = (nuint)(CodeEntries * sizeof(CodeTlbEntry));
         _codeTlb = (CodeTlbEntry*)NativeMemory.AlignedAlloc(codeBytes, 64);
         _s->CodeTlb = _codeTlb;
         _s->Tlb = _tables;
-        ClearTables();
+        FlushCodeTlb();
     }
 
     /// <summary>Bytes of the data TLB's tables.</summary>
@@ -102,10 +109,9 @@ internal sealed unsafe class Mmu : IDisposable
         int table = s->Cpl == 3 ? User : ac ? SupervisorWithAc : Supervisor;
         s->Tlb = _tables + (table * TableEntries);
         bool checks = (s->Cpl == 3 && ac && s->HasCr0(Cr0.Am)) || HasDataBreakpoints;
-        ulong space = _addressSpace << 4;
-        s->AddressSpaceTag = checks ? NeverTag : space | 1;
+        s->AddressSpaceTag = checks ? NeverTag : SpaceTag(table);
         ulong size = s->Mode == ProcessorMode.Long ? 2UL : s->Segment(SegmentIndex.Cs).IsBig ? 1UL : 0UL;
-        s->CodeTag = space | (size << 2) | (s->Cpl == 3 ? 2UL : 0UL) | 1;
+        s->CodeTag = (_codeSpace << 4) | (size << 2) | (s->Cpl == 3 ? 2UL : 0UL) | 1;
         s->CodeEntries = null;
     }
 
@@ -113,23 +119,42 @@ internal sealed unsafe class Mmu : IDisposable
     public void Flush()
     {
         Statistics.Flushes++;
-        if (++_addressSpace == 256)
+        NewUserSpace();
+        NewSupervisorSpace();
+        NewCodeSpace();
+        _largePages.Clear();
+        MappingObserver?.AllChanged();
+        RefreshMode();
+    }
+
+    /// <summary>Forgets all translations but those of global pages.</summary>
+    public void FlushNonGlobal()
+    {
+        if (!_s->HasCr4(Cr4.Pge) || _largePages.IsCrowded)
         {
-            ClearTables();
-            _addressSpace = 1;
+            Flush();
+            return;
         }
 
-        _largeLow = _largeLowUpper = ulong.MaxValue;
-        _largeHigh = _largeHighUpper = 0;
-        MappingObserver?.AllChanged();
+        Statistics.NonGlobalFlushes++;
+        NewUserSpace();
+        NewCodeSpace();
+        if (_nonGlobalCount == NonGlobalCapacity) NewSupervisorSpace();
+        while (_nonGlobalCount > 0)
+        {
+            TlbEntry* entry = _tables + _nonGlobal[--_nonGlobalCount];
+            entry->ReadTag = 0;
+            entry->WriteTag = 0;
+        }
+
+        MappingObserver?.NonGlobalChanged();
         RefreshMode();
     }
 
     /// <summary>INVLPG: forgets the translation of one linear page, whatever its size.</summary>
     public void FlushPage(ulong linear)
     {
-        bool upper = (long)linear < 0;
-        if (linear >= (upper ? _largeLowUpper : _largeLow) && linear <= (upper ? _largeHighUpper : _largeHigh))
+        if (_largePages.MayContain(linear))
         {
             Flush();
             return;
@@ -161,9 +186,7 @@ internal sealed unsafe class Mmu : IDisposable
     /// <summary>Drops write access to a physical page, so that the next write is seen.</summary>
     public void DropWriter(ulong frame)
     {
-        ulong page = frame << 12;
-        for (int i = 0; i < TableCount * TableEntries; i++)
-            if (_tables[i].Physical == page) _tables[i].WriteTag = 0;
+        _frames.DropWriter(frame << 12);
         MappingObserver?.WriterDropped(frame);
         _memory.RemoveWriter(frame, _processor.Index);
     }
@@ -172,7 +195,7 @@ internal sealed unsafe class Mmu : IDisposable
     public TlbEntry* UserEntryFor(ulong linear)
     {
         TlbEntry* entry = TlbEntry.For(_tables + (User * TableEntries), linear);
-        return entry->ReadTag == ((linear & ~0xfffUL) | (_addressSpace << 4) | 1) ? entry : null;
+        return entry->ReadTag == ((linear & ~0xfffUL) | SpaceTag(User)) ? entry : null;
     }
 
     /// <summary>Translates without side effects or checks.</summary>
@@ -203,11 +226,16 @@ internal sealed unsafe class Mmu : IDisposable
     }
 
     /// <summary>Translates an instruction fetch. False: #PF was raised.</summary>
-    public bool TryTranslateFetch(ulong linear, out ulong physical)
+    public bool TryTranslateFetch(ulong linear, out ulong physical) => TryTranslateFetch(linear, out physical, out _);
+
+    /// <summary>As <see cref="TryTranslateFetch(ulong, out ulong)"/>, and says whether the translation survives <see cref="FlushNonGlobal"/>.</summary>
+    public bool TryTranslateFetch(ulong linear, out ulong physical, out bool isGlobal)
     {
         PageAccess access = PageAccess.Fetch | (_s->Cpl == 3 ? PageAccess.User : 0);
         bool ok = TryTranslate(linear, access, out PageTranslation translation);
         physical = translation.Physical;
+        isGlobal = translation.IsGlobal && _s->HasCr4(Cr4.Pge);
+        if (ok && translation.PageBytes > 4096) _largePages.Add(linear, translation.PageBytes);
         return ok;
     }
 
@@ -223,7 +251,16 @@ internal sealed unsafe class Mmu : IDisposable
     public bool TryRead<T>(ulong linear, Privilege privilege, out T value)
         where T : unmanaged
     {
-        bool ok = TryPrepare(linear, sizeof(T), AccessOf(privilege), out Staged place);
+        PageAccess access = AccessOf(privilege);
+        int table = TableOf(access);
+        TlbEntry* entry = TlbEntry.For(_tables + (table * TableEntries), linear);
+        if (entry->ReadTag == TlbEntry.TagOf(linear + (ulong)sizeof(T) - 1, SpaceTag(table)))
+        {
+            value = Unsafe.ReadUnaligned<T>((byte*)linear + entry->Addend);
+            return true;
+        }
+
+        bool ok = TryPrepare(linear, sizeof(T), access, out Staged place);
         T result = default;
         if (ok) ReadPlace(place, (byte*)&result);
         value = result;
@@ -234,7 +271,16 @@ internal sealed unsafe class Mmu : IDisposable
     public bool TryWrite<T>(ulong linear, Privilege privilege, T value)
         where T : unmanaged
     {
-        if (!TryPrepare(linear, sizeof(T), AccessOf(privilege) | PageAccess.Write, out Staged place)) return false;
+        PageAccess access = AccessOf(privilege) | PageAccess.Write;
+        int table = TableOf(access);
+        TlbEntry* entry = TlbEntry.For(_tables + (table * TableEntries), linear);
+        if (entry->WriteTag == TlbEntry.TagOf(linear + (ulong)sizeof(T) - 1, SpaceTag(table)))
+        {
+            Unsafe.WriteUnaligned((byte*)linear + entry->Addend, value);
+            return true;
+        }
+
+        if (!TryPrepare(linear, sizeof(T), access, out Staged place)) return false;
         WritePlace(place, (byte*)&value);
         return true;
     }
@@ -441,32 +487,44 @@ internal sealed unsafe class Mmu : IDisposable
             if (_memory.CodeUsers(frame) != 0) place.IsWatched = true;
         }
 
-        if (page.PageBytes > 4096) NoteLargePage(linear, page.PageBytes);
+        if (page.PageBytes > 4096) _largePages.Add(linear, page.PageBytes);
         if (host is null) return;
-        bool user = (access & PageAccess.User) != 0;
-        int table = user ? User : (access & PageAccess.NoUserPages) != 0 ? Supervisor : SupervisorWithAc;
+        int table = TableOf(access);
         TlbEntry* entry = TlbEntry.For(_tables + (table * TableEntries), linear);
-        ulong tag = (linear & ~0xfffUL) | (_addressSpace << 4) | 1;
+        ulong tag = (linear & ~0xfffUL) | SpaceTag(table);
         if (entry->ReadTag != tag || entry->Physical != (page.Physical & ~0xfffUL)) entry->WriteTag = 0;
         entry->ReadTag = tag;
-        entry->Physical = page.Physical & ~0xfffUL;
+        _frames.Set(entry, page.Physical & ~0xfffUL);
+        if (table != User && !page.IsGlobal && _nonGlobalCount < NonGlobalCapacity) _nonGlobal[_nonGlobalCount++] = (int)(entry - _tables);
         entry->Addend = (long)(host - (linear & ~0xfffUL));
         if (write) entry->WriteTag = writable && !place.IsWatched ? tag : 0;
     }
 
-    private void NoteLargePage(ulong linear, ulong bytes)
+    private static int TableOf(PageAccess access) =>
+        (access & PageAccess.User) != 0 ? User : (access & PageAccess.NoUserPages) != 0 ? Supervisor : SupervisorWithAc;
+
+    private ulong SpaceTag(int table) => ((table == User ? _userSpace : _supervisorSpace) << 4) | 1;
+
+    private void NewUserSpace()
     {
-        ulong start = linear & ~(bytes - 1);
-        if ((long)linear < 0)
-        {
-            _largeLowUpper = Math.Min(_largeLowUpper, start);
-            _largeHighUpper = Math.Max(_largeHighUpper, start + bytes - 1);
-        }
-        else
-        {
-            _largeLow = Math.Min(_largeLow, start);
-            _largeHigh = Math.Max(_largeHigh, start + bytes - 1);
-        }
+        if (++_userSpace != Spaces) return;
+        ClearTags(_tables, TableEntries);
+        _userSpace = 1;
+    }
+
+    private void NewSupervisorSpace()
+    {
+        _nonGlobalCount = 0;
+        if (++_supervisorSpace != Spaces) return;
+        ClearTags(_tables + TableEntries, (TableCount - 1) * TableEntries);
+        _supervisorSpace = 1;
+    }
+
+    private void NewCodeSpace()
+    {
+        if (++_codeSpace != Spaces) return;
+        FlushCodeTlb();
+        _codeSpace = 1;
     }
 
     private void ReadPlace(in Staged place, byte* data)
@@ -548,10 +606,9 @@ internal sealed unsafe class Mmu : IDisposable
         }
     }
 
-    private void ClearTables()
+    private static void ClearTags(TlbEntry* entries, int count)
     {
-        new Span<TlbEntry>(_tables, TableCount * TableEntries).Clear();
-        FlushCodeTlb();
+        for (int i = 0; i < count; i++) entries[i].ReadTag = entries[i].WriteTag = 0;
     }
 
     /// <summary>Physical place of an access of up to 64 bytes: one or two pages.</summary>
@@ -579,6 +636,9 @@ internal interface IMappingObserver
     /// <summary>Every linear address may lead elsewhere.</summary>
     void AllChanged();
 
+    /// <summary>Every linear address may lead elsewhere, except those of global pages.</summary>
+    void NonGlobalChanged();
+
     /// <summary>One linear page may lead elsewhere.</summary>
     void PageChanged(ulong linear);
 
@@ -594,6 +654,9 @@ internal sealed class MmuStatistics
 
     /// <summary>Whole flushes.</summary>
     public long Flushes;
+
+    /// <summary>Flushes of all but global pages.</summary>
+    public long NonGlobalFlushes;
 
     /// <summary>MMIO reads.</summary>
     public long DeviceReads;

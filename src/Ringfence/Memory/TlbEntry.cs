@@ -12,7 +12,7 @@ namespace Ringfence.Memory;
 public struct TlbEntry
 {
     /// <summary>log2 of the number of entries of a table.</summary>
-    public const int CountLog2 = 10;
+    public const int CountLog2 = 12;
 
     /// <summary>Matches when the page may be read.</summary>
     public ulong ReadTag;

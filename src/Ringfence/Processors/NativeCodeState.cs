@@ -21,6 +21,9 @@ public unsafe struct NativeCodeState
     /// <summary>Version of the mappings that code was found through: a code page's own must equal it before its fragments are entered.</summary>
     public uint CodeEpoch;
 
+    /// <summary>As <see cref="CodeEpoch"/>, for mappings of global pages.</summary>
+    public uint GlobalCodeEpoch;
+
     /// <summary>The site through which translated code came back.</summary>
     public ulong ExitSite;
 

@@ -1,7 +1,7 @@
 namespace Ringfence.Execution.Translation;
 
 /// <summary>A linear page of guest code at a physical frame, as seen in one mode.</summary>
-internal sealed class CodePage(int index, ulong linear, ulong frame, TranslationMode mode)
+internal sealed class CodePage(int index, ulong linear, ulong frame, TranslationMode mode, bool isGlobal)
 {
     /// <summary>Linear address of its first byte.</summary>
     public ulong Linear { get; } = linear;
@@ -11,6 +11,9 @@ internal sealed class CodePage(int index, ulong linear, ulong frame, Translation
 
     /// <summary>The mode its fragments were made for.</summary>
     public TranslationMode Mode { get; } = mode;
+
+    /// <summary>Its mapping survives a write to CR3.</summary>
+    public bool IsGlobal { get; } = isGlobal;
 
     /// <summary>Its number, also that of its epoch, which emitted code compares.</summary>
     public int Index { get; } = index;

@@ -55,6 +55,7 @@ internal sealed class HostCode
         CompareTarget32 = Assemble(c => c.cmp(r15, 0x11223344));
         CompareTarget = Assemble(c => c.cmp(r15, r14));
         CompareEpoch = Assemble(c => c.cmp(r14d, __dword_ptr.gs[StateOffsets.CodeEpoch]));
+        CompareGlobalEpoch = Assemble(c => c.cmp(r14d, __dword_ptr.gs[StateOffsets.GlobalCodeEpoch]));
         CheckCanonical = Assemble(c =>
         {
             c.mov(r15, r14);
@@ -133,6 +134,9 @@ internal sealed class HostCode
 
     /// <summary>Compares R14D with the processor's epoch.</summary>
     public byte[] CompareEpoch { get; }
+
+    /// <summary>Compares R14D with the processor's epoch of global pages.</summary>
+    public byte[] CompareGlobalEpoch { get; }
 
     /// <summary>"Not equal" if R14 is not canonical. Changes R15.</summary>
     public byte[] CheckCanonical { get; }

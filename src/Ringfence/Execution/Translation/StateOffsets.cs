@@ -14,6 +14,7 @@ internal static unsafe class StateOffsets
         Flags = (int)((byte*)&s->Native.Flags - start);
         FaultFlags = (int)((byte*)&s->Native.FaultFlags - start);
         CodeEpoch = (int)((byte*)&s->Native.CodeEpoch - start);
+        GlobalCodeEpoch = (int)((byte*)&s->Native.GlobalCodeEpoch - start);
         ExitSite = (int)((byte*)&s->Native.ExitSite - start);
         IndirectSite = (int)((byte*)&s->Native.IndirectSite - start);
         Target = (int)((byte*)&s->Native.Target - start);
@@ -49,6 +50,8 @@ internal static unsafe class StateOffsets
     public static int FaultFlags { get; }
 
     public static int CodeEpoch { get; }
+
+    public static int GlobalCodeEpoch { get; }
 
     public static int ExitSite { get; }
 

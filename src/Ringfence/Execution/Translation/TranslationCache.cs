@@ -11,7 +11,8 @@ namespace Ringfence.Execution.Translation;
 /// <para>
 /// A fragment is found by linear address and mode, and valid for the physical page it was made from. Each page carries the
 /// epoch in which its mapping was last known to be right; the processor's epoch advances when the guest makes it forget mappings, and
-/// a page is looked up again before its code is entered in a new epoch. Chains stay inside a page; code of other pages is
+/// a page is looked up again before its code is entered in a new epoch. Global pages have an epoch of their own, which a write to CR3
+/// does not advance. Chains stay inside a page; code of other pages is
 /// reached through the jump table, whose targets check address and epoch.
 /// </para>
 /// <para>When memory is full everything is thrown away: only between runs of translated code.</para>
@@ -58,7 +59,7 @@ internal sealed unsafe class TranslationCache : ICodeWatcher, IMappingObserver, 
         Rare = new CodeStream(_code.Writable, EpochBytes + CommonBytes + MainBytes, CodeBytes);
         Fragments = (Fragment*)NativeMemoryMap.Allocate((nuint)MaximumFragments * (nuint)sizeof(Fragment));
         Sites = (Site*)NativeMemoryMap.Allocate((nuint)MaximumSites * (nuint)sizeof(Site));
-        _s->Native.CodeEpoch = 1;
+        _s->Native.CodeEpoch = _s->Native.GlobalCodeEpoch = 1;
         processor.Mmu.CodeWatcher = this;
         processor.Mmu.MappingObserver = this;
     }
@@ -122,17 +123,17 @@ internal sealed unsafe class TranslationCache : ICodeWatcher, IMappingObserver, 
         ulong address = linear & ~0xfffUL;
         _byLinear.TryGetValue(address, out CodePage? first);
         for (CodePage? page = first; page is not null; page = page.NextByLinear)
-            if (page.Mode == mode && _epochs[page.Index] == _s->Native.CodeEpoch) return page;
-        if (!_processor.Mmu.TryTranslateFetch(linear, out ulong physical)) return null;
+            if (page.Mode == mode && IsCurrent(page)) return page;
+        if (!_processor.Mmu.TryTranslateFetch(linear, out ulong physical, out bool isGlobal)) return null;
         ulong frame = physical >> 12;
         for (CodePage? page = first; page is not null; page = page.NextByLinear)
         {
-            if (page.Mode != mode || page.Frame != frame) continue;
-            _epochs[page.Index] = _s->Native.CodeEpoch;
+            if (page.Mode != mode || page.Frame != frame || page.IsGlobal != isGlobal) continue;
+            _epochs[page.Index] = Epoch(page);
             return page;
         }
 
-        return _memory.PageAt(physical, out _) is null ? null : Add(address, frame, mode);
+        return _memory.PageAt(physical, out _) is null ? null : Add(address, frame, mode, isGlobal);
     }
 
     /// <summary>The fragment at an offset of a page; 0 if there is none.</summary>
@@ -237,10 +238,15 @@ internal sealed unsafe class TranslationCache : ICodeWatcher, IMappingObserver, 
     /// <inheritdoc/>
     public void AllChanged()
     {
+        NonGlobalChanged();
+        if (++_s->Native.GlobalCodeEpoch == 0) RestartEpochs();
+    }
+
+    /// <inheritdoc/>
+    public void NonGlobalChanged()
+    {
         Windows?.DropAll();
-        if (++_s->Native.CodeEpoch != 0) return;
-        new Span<uint>(_epochs, _pages.Count).Clear();
-        _s->Native.CodeEpoch = 1;
+        if (++_s->Native.CodeEpoch == 0) RestartEpochs();
     }
 
     /// <inheritdoc/>
@@ -252,7 +258,7 @@ internal sealed unsafe class TranslationCache : ICodeWatcher, IMappingObserver, 
     }
 
     /// <summary>Was a page's mapping known to be right in this epoch?</summary>
-    public bool IsCurrent(CodePage page) => _epochs[page.Index] == _s->Native.CodeEpoch;
+    public bool IsCurrent(CodePage page) => _epochs[page.Index] == Epoch(page);
 
     /// <inheritdoc/>
     public void Written(ulong physical, int length)
@@ -293,6 +299,12 @@ internal sealed unsafe class TranslationCache : ICodeWatcher, IMappingObserver, 
         foreach (nint table in _jumpTables.Values) NativeMemoryMap.Unmap((byte*)table, JumpTableSlots * (nuint)sizeof(void*));
     }
 
+    private void RestartEpochs()
+    {
+        new Span<uint>(_epochs, _pages.Count).Clear();
+        _s->Native.CodeEpoch = _s->Native.GlobalCodeEpoch = 1;
+    }
+
     private string Disassemble(int start, int end, int marked)
     {
         var bytes = new CodeBytes();
@@ -313,17 +325,19 @@ internal sealed unsafe class TranslationCache : ICodeWatcher, IMappingObserver, 
         return text.ToString();
     }
 
-    private CodePage Add(ulong linear, ulong frame, TranslationMode mode)
+    private CodePage Add(ulong linear, ulong frame, TranslationMode mode, bool isGlobal)
     {
         _byLinear.TryGetValue(linear, out CodePage? sameLinear);
         _byFrame.TryGetValue(frame, out CodePage? sameFrame);
-        var page = new CodePage(_pages.Count, linear, frame, mode) { NextByLinear = sameLinear, NextByFrame = sameFrame };
+        var page = new CodePage(_pages.Count, linear, frame, mode, isGlobal) { NextByLinear = sameLinear, NextByFrame = sameFrame };
         _pages.Add(page);
         _byLinear[linear] = page;
         _byFrame[frame] = page;
-        _epochs[page.Index] = _s->Native.CodeEpoch;
+        _epochs[page.Index] = Epoch(page);
         return page;
     }
+
+    private uint Epoch(CodePage page) => page.IsGlobal ? _s->Native.GlobalCodeEpoch : _s->Native.CodeEpoch;
 
     private void Invalidate(ulong frame, int start, int length)
     {

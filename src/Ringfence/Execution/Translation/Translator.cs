@@ -288,7 +288,7 @@ internal sealed unsafe class Translator : EngineLoop
         }
 
         Operation* op = site->Next != 0 ? _operations[site->Next] : Decode(site, fragment);
-        uint epoch = s->Native.CodeEpoch;
+        CodePage page = _cache.Page(fragment->Page);
         ulong next = InstructionPointer(fragment, site) + op->Length;
         if (!_mode.IsLong) next = (uint)next;
         s->Gpr[VcpuState.PageSlot] = fragment->Rip - fragment->PageOffset;
@@ -297,7 +297,7 @@ internal sealed unsafe class Translator : EngineLoop
         TakeBackCount(fragment, site->Index);
         while (op is not null) op = op->Execute(Processor, s, op);
         LoadFlags();
-        bool goesOn = s->FaultPending == 0 && s->Rip == next && site->Continuation > 0 && fragment->IsAlive && epoch == s->Native.CodeEpoch
+        bool goesOn = s->FaultPending == 0 && s->Rip == next && site->Continuation > 0 && fragment->IsAlive && _cache.IsCurrent(page)
             && (s->StepMode | s->InterruptShadow) == 0 && s->Activity == ActivityState.Active
             && (Volatile.Read(ref s->Events) & s->EventMask) == 0 && CurrentMode() == _mode;
         if (!goesOn) return 0;

@@ -82,7 +82,7 @@ internal static unsafe class ControlRegisters
         if ((value & ~PhysicalMask) != 0) return Faults.GeneralProtection(processor);
         if (UsesPdptes(s, s->Cr4) && !TryLoadPdptes(processor, value)) return Faults.GeneralProtection(processor);
         s->Cr3 = value;
-        processor.Mmu.Flush();
+        processor.Mmu.FlushNonGlobal();
         return true;
     }
 
@@ -109,7 +109,7 @@ internal static unsafe class ControlRegisters
         VcpuState* s = processor.State;
         bool ok = !UsesPdptes(s, s->Cr4) || TryLoadPdptes(processor, value);
         s->Cr3 = value;
-        processor.Mmu.Flush();
+        processor.Mmu.FlushNonGlobal();
         return ok || Faults.GeneralProtection(processor, external);
     }
 
