@@ -25,6 +25,7 @@ internal static class TranslatorReport
             json.WriteNumber("expansion_ratio", Math.Round(size.ExpansionRatio, 3));
             json.WriteNumber("chained_exits", size.ChainedExits);
             json.WriteNumber("look_up_misses", size.LookUpMisses);
+            json.WriteNumber("tlb_refills", size.TlbRefills);
             json.WriteStartObject("call_outs");
             json.WriteNumber("instruction", size.InstructionCallOuts);
             json.WriteNumber("check", size.CheckCallOuts);
@@ -56,6 +57,7 @@ internal static class TranslatorReport
         Row("host bytes a guest byte", s => $"{s.ExpansionRatio:N2}");
         Row("chained exits", s => $"{s.ChainedExits:N0}");
         Row("look-up misses", s => $"{s.LookUpMisses:N0}");
+        Row("TLB refills", s => $"{s.TlbRefills:N0}");
         Row("call-outs: not translated", s => $"{s.InstructionCallOuts:N0}");
         Row("call-outs: check failed", s => $"{s.CheckCallOuts:N0}");
         Row("exits for events", s => $"{s.EventExits:N0}");

@@ -27,6 +27,9 @@ public sealed record TranslatedCodeStatistics
     /// <summary>Transfers whose target the jump table did not know. Hits stay in translated code, where nobody counts them.</summary>
     public required long LookUpMisses { get; init; }
 
+    /// <summary>Memory accesses that were tried again after the TLB had been filled.</summary>
+    public required long TlbRefills { get; init; }
+
     /// <summary>Call-outs to the definition of an instruction that is not translated.</summary>
     public required long InstructionCallOuts { get; init; }
 

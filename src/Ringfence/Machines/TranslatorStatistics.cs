@@ -47,6 +47,7 @@ public sealed record TranslatorStatistics
         HostBytes = all.Sum(s => s.HostBytes),
         ChainedExits = all.Sum(s => s.Chained),
         LookUpMisses = all.Sum(s => s.LookUpMisses),
+        TlbRefills = all.Sum(s => s.TlbRefills),
         InstructionCallOuts = all.Sum(s => s.InstructionCallOuts),
         CheckCallOuts = all.Sum(s => s.CheckCallOuts),
         EventExits = all.Sum(s => s.Polls),

@@ -324,6 +324,24 @@ internal sealed unsafe class Mmu : IDisposable
         return false;
     }
 
+    /// <summary>
+    /// Fills the TLB so that an access of the current privilege, segmentation done, finds its entry. False: it is not one to plain RAM
+    /// inside one page, or would fault; nothing was raised.
+    /// </summary>
+    public bool TryRefill(ulong linear, int size, bool write)
+    {
+        ulong tag = TlbEntry.TagOf(linear, _s->AddressSpaceTag);
+        if (TlbEntry.TagOf(linear + (ulong)size - 1, _s->AddressSpaceTag) != tag || _s->AddressSpaceTag == NeverTag) return false;
+        TlbEntry* entry = TlbEntry.For(_s->Tlb, linear);
+        if (write && entry->ReadTag == tag && _memory.CodeUsers(entry->Physical >> 12) != 0) return false;
+        PageAccess access = AccessOf(Privilege.Current) | (write ? PageAccess.Write : PageAccess.Read);
+        Statistics.Walks++;
+        if (!PageWalker.TryWalk(_s, _memory, linear, access, sideEffects: true, out PageTranslation translation, out _)) return false;
+        Staged place = default;
+        Fill(linear, access, translation, ref place);
+        return (write ? entry->WriteTag : entry->ReadTag) == tag;
+    }
+
     /// <summary>The read path behind the TLB probe. The value is left in <see cref="VcpuState.Transfer"/>.</summary>
     [MethodImpl(MethodImplOptions.NoInlining)]
     public bool ReadSlow(int segment, ulong offset, int size)

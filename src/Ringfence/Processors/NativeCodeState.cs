@@ -33,6 +33,9 @@ public unsafe struct NativeCodeState
     /// <summary>Guest address whose fragment was not found.</summary>
     public ulong Target;
 
+    /// <summary>The host's R15 when translated code came back: the linear address of an access whose probe failed.</summary>
+    public ulong Address;
+
     /// <summary>Where <c>enter</c> jumps to.</summary>
     public void* EntryPoint;
 

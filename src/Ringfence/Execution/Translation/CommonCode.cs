@@ -104,6 +104,7 @@ internal sealed unsafe class CommonCode
     private static void EmitExit(Assembler c, bool simd)
     {
         for (int i = 0; i < Mapped.Length; i++) c.mov(__qword_ptr.gs[StateOffsets.Gpr(i)], Mapped[i]);
+        c.mov(__qword_ptr.gs[StateOffsets.Address], r15);
         c.pop(rax);
         c.mov(__qword_ptr.gs[StateOffsets.ExitSite], rax);
         if (simd)

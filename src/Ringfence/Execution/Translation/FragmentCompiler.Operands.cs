@@ -371,7 +371,7 @@ internal sealed unsafe partial class FragmentCompiler
     {
         Probe probe = _code.ProbeFor(address, size, write, _mode.Table);
         _main.Write(probe.Compare);
-        JumpSlow(_code.JumpIfNotEqual);
+        JumpSlow(_code.JumpIfNotEqual, address, size, write);
         _main.Write(probe.Addend);
     }
 }

@@ -204,7 +204,7 @@ internal sealed unsafe partial class FragmentCompiler
 
     private void EmitMissStub(int site)
     {
-        foreach (int place in _slow) _main.Patch(place, _rare.Offset);
+        foreach (FailedCheck check in _slow) _main.Patch(check.Place, _rare.Offset);
         _slow.Clear();
         _rare.Write(_code.PushSite, site);
         _rare.WriteBranch(_code.Jump, _exits.ExitSaved);
@@ -219,8 +219,9 @@ internal sealed unsafe partial class FragmentCompiler
             _unit[0] = step.Instruction;
             _guestOffset = (ushort)(step.Instruction.IP - _rip);
             _slow.Clear();
+            int start = _main.Offset;
             bool ended = EmitStep(ref step, plan, top);
-            if (_slow.Count != 0) EmitSlowStub(ended);
+            if (_slow.Count != 0) EmitSlowStubs(start, ended);
             if (ended) return;
         }
 

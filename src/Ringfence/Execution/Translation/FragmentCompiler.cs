@@ -29,7 +29,7 @@ internal sealed unsafe partial class FragmentCompiler
     private readonly Encoder _encoder;
     private readonly InstructionInfoFactory _info = new();
     private readonly Instruction[] _unit = new Instruction[UnitLimit + 2];
-    private readonly List<int> _slow = [];
+    private readonly List<FailedCheck> _slow = [];
     private readonly CodeStream _main;
     private readonly CodeStream _rare;
 
@@ -335,7 +335,7 @@ internal sealed unsafe partial class FragmentCompiler
             int rareStart = _rare.Offset;
             TranslationKind kind = KindOf(instruction);
             ended = Emit(ref instruction, kind);
-            if (_slow.Count != 0) EmitSlowStub(ended);
+            if (_slow.Count != 0) EmitSlowStubs(start, ended);
             Listener?.Emitted(_index, instruction, kind, start, _main.Offset, rareStart, _rare.Offset);
         }
 
@@ -427,19 +427,41 @@ internal sealed unsafe partial class FragmentCompiler
         _flags = FlagsAt.Both;
     }
 
-    /// <summary>The rare path of the checks of the instruction that has just been emitted.</summary>
-    private void EmitSlowStub(bool ended)
+    /// <summary>The rare paths of the checks of the instruction that has just been emitted: one for each access, and one for all other checks.</summary>
+    private void EmitSlowStubs(int start, bool ended)
     {
-        int site = NewSite(SiteKind.Memory);
-        Site* s = _cache.Sites + site;
-        s->FlagsSaved = true;
-        if (!ended) s->Continuation = _main.Offset;
-        foreach (int place in _slow) _main.Patch(place, _rare.Offset);
-        _rare.Write(_code.PushSite, site);
-        _rare.WriteBranch(_code.Jump, _exits.ExitSaved);
+        while (_slow.Count != 0)
+        {
+            FailedCheck first = _slow[0] with { Place = 0 };
+            int site = NewSite(SiteKind.Memory);
+            Site* s = _cache.Sites + site;
+            s->FlagsSaved = true;
+            if (!ended) s->Continuation = _main.Offset;
+            if (first.Address != Register.None)
+            {
+                s->Retry = start;
+                s->AddressRegister = (byte)(first.Address - Register.RAX);
+                s->AccessSize = (byte)first.Size;
+                s->Writes = first.Writes;
+            }
+
+            for (int i = _slow.Count - 1; i >= 0; i--)
+            {
+                if (_slow[i] with { Place = 0 } != first) continue;
+                _main.Patch(_slow[i].Place, _rare.Offset);
+                _slow.RemoveAt(i);
+            }
+
+            _rare.Write(_code.PushSite, site);
+            _rare.WriteBranch(_code.Jump, _exits.ExitSaved);
+        }
     }
 
-    private void JumpSlow(byte[] jump) => _slow.Add(_main.WriteBranch(jump, 0));
+    private void JumpSlow(byte[] jump) => _slow.Add(new FailedCheck(_main.WriteBranch(jump, 0), Register.None, 0, false));
+
+    /// <summary>As <see cref="JumpSlow(byte[])"/>, for a probe that the monitor may make succeed.</summary>
+    private void JumpSlow(byte[] jump, Register address, int size, bool writes) =>
+        _slow.Add(new FailedCheck(_main.WriteBranch(jump, 0), address, size, writes));
 
     private int NewSite(SiteKind kind) => _cache.NewSite(new Site
     {
@@ -548,6 +570,9 @@ internal sealed unsafe partial class FragmentCompiler
         Saved,
         Both,
     }
+
+    /// <summary>A jump that is taken when a check fails.</summary>
+    private readonly record struct FailedCheck(int Place, Register Address, int Size, bool Writes);
 
     /// <summary>A jump at the end of the emitted code whose target, if it is compiled next, is laid in its place.</summary>
     private struct Tail

@@ -18,6 +18,9 @@ internal struct Site
     /// <summary>Links: distance of the target from the fragment's first byte. Returns: bytes that were popped.</summary>
     public int Distance;
 
+    /// <summary>Failed probes: where the instruction begins and can be tried again; 0 if it cannot.</summary>
+    public int Retry;
+
     /// <summary>Offset of the instruction from the unit's start.</summary>
     public ushort GuestOffset;
 
@@ -29,6 +32,15 @@ internal struct Site
 
     /// <summary>What the site is.</summary>
     public SiteKind Kind;
+
+    /// <summary>Failed probes: number of the host register that holds the linear address.</summary>
+    public byte AddressRegister;
+
+    /// <summary>Failed probes: bytes of the access.</summary>
+    public byte AccessSize;
+
+    /// <summary>Failed probes: the access writes.</summary>
+    public bool Writes;
 
     /// <summary>The status flags are in memory (or both places) rather than only in the host's.</summary>
     public bool FlagsSaved;

@@ -30,6 +30,9 @@ internal sealed class SizeStatistics
     /// <summary>Indirect transfers, and direct ones to other pages, whose look-up needed the monitor.</summary>
     public long LookUpMisses;
 
+    /// <summary>Memory accesses that were tried again after the TLB had been filled.</summary>
+    public long TlbRefills;
+
     /// <summary>Call-outs because a memory access or another check could not be done inline.</summary>
     public long CheckCallOuts;
 

@@ -18,6 +18,7 @@ internal static unsafe class StateOffsets
         ExitSite = (int)((byte*)&s->Native.ExitSite - start);
         IndirectSite = (int)((byte*)&s->Native.IndirectSite - start);
         Target = (int)((byte*)&s->Native.Target - start);
+        Address = (int)((byte*)&s->Native.Address - start);
         EntryPoint = (int)((byte*)&s->Native.EntryPoint - start);
         Poll = (int)((byte*)&s->Native.Poll - start);
         JumpTable = (int)((byte*)&s->Native.JumpTable - start);
@@ -58,6 +59,8 @@ internal static unsafe class StateOffsets
     public static int IndirectSite { get; }
 
     public static int Target { get; }
+
+    public static int Address { get; }
 
     public static int EntryPoint { get; }
 

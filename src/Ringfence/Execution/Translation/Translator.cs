@@ -266,9 +266,21 @@ internal sealed unsafe class Translator : EngineLoop
                 State->Rip = InstructionPointer(fragment, at);
                 TakeBackCount(fragment, at->Index);
                 return 0;
+            case SiteKind.Memory when at->Retry != 0 && TryRefill(at):
+                return at->Retry;
             default:
                 return CallOut(at, fragment);
         }
+    }
+
+    /// <summary>Makes the probe that failed succeed, if the access is one to plain RAM inside one page.</summary>
+    private bool TryRefill(Site* site)
+    {
+        int register = site->AddressRegister;
+        ulong linear = register == 15 ? State->Native.Address : State->Gpr[register == 12 ? 4 : register];
+        if (!Processor.Mmu.TryRefill(linear, site->AccessSize, site->Writes)) return false;
+        Statistics.Sizes[_mode.Kind].TlbRefills++;
+        return true;
     }
 
     /// <summary>Executes a site's instruction by its definition.</summary>
