@@ -100,7 +100,13 @@ internal sealed unsafe class Translator : EngineLoop
     {
         VcpuState* s = State;
         if (!_cache.HasRoom || !_operations.HasRoom) Clear();
-        if (!ArmPoll()) return;
+        if (!ArmPoll())
+        {
+            // It came just now, or cannot be taken yet: an NMI inside an NMI's handler waits for IRET, and the handler must get there.
+            Stepper.Step();
+            return;
+        }
+
         SetMode();
         int fragment = FindFragment();
         if (fragment == 0)
