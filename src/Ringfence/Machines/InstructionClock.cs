@@ -9,6 +9,9 @@ namespace Ringfence.Machines;
 /// </summary>
 internal sealed unsafe class InstructionClock(Lock machineLock) : MachineClock
 {
+    // Out of reach, but a limit: engines may leave instructions uncounted where there is none.
+    private const ulong NoTimer = ulong.MaxValue - 1;
+
     private Processor? _processor;
     private ulong _skipped;
     private bool _runningTimers;
@@ -99,6 +102,6 @@ internal sealed unsafe class InstructionClock(Lock machineLock) : MachineClock
         ulong count = _processor.State->InstructionCount;
 
         // At least one instruction between two passes, however often a guest arms a timer for the past.
-        _processor.State->InstructionLimit = due == Never ? ulong.MaxValue : Math.Max((ulong)due - Math.Min((ulong)due, _skipped), count + 1);
+        _processor.State->InstructionLimit = due == Never ? NoTimer : Math.Max((ulong)due - Math.Min((ulong)due, _skipped), count + 1);
     }
 }

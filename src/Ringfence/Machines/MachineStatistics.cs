@@ -15,10 +15,13 @@ public sealed record MachineStatistics
     /// <summary>Guest time since power-on.</summary>
     public required TimeSpan GuestTime { get; init; }
 
-    /// <summary>Guest instructions executed.</summary>
+    /// <summary>
+    /// Guest instructions executed. With an engine that translates, those in translated code are counted in deterministic machines only; in
+    /// others this is what was executed outside it, and no sign of progress.
+    /// </summary>
     public required ulong Instructions { get; init; }
 
-    /// <summary>Million guest instructions a second of wall time.</summary>
+    /// <summary>Million guest instructions a second of wall time, as far as <see cref="Instructions"/> counts them.</summary>
     public double Mips => WallTime > TimeSpan.Zero ? Instructions / WallTime.TotalSeconds / 1e6 : 0;
 
     /// <summary>Exits by reason; reasons that did not occur are left out.</summary>

@@ -76,7 +76,7 @@ public sealed unsafe class ProcessorRegisters
     /// <summary>Whether it executes at all.</summary>
     public ActivityState Activity { get; }
 
-    /// <summary>Instructions executed since power-on.</summary>
+    /// <summary>Instructions executed since power-on, as far as <see cref="MachineStatistics.Instructions"/> counts them.</summary>
     public ulong InstructionCount { get; }
 
     /// <summary>General register 0 to 15, in the order of their encoding.</summary>

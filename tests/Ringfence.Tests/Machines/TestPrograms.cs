@@ -1,4 +1,5 @@
 using Iced.Intel;
+using Ringfence.Execution;
 using Ringfence.Machines;
 using static Iced.Intel.AssemblerRegisters;
 
@@ -91,6 +92,24 @@ internal static class TestPrograms
         c.AnonymousLabel();
         c.nop();
         c.jmp(c.@B);
+    }
+
+    /// <summary>Spins and says so at the port of power-on self-tests, which <see cref="Knocks"/> counts.</summary>
+    public static void KnockForever(this Assembler c)
+    {
+        c.AnonymousLabel();
+        c.@out(0x80, al);
+        c.jmp(c.@B);
+    }
+
+    /// <summary>How often a program with no other ports has come round in <see cref="KnockForever"/>; also while the machine runs.</summary>
+    public static long Knocks(this VirtualMachine machine) => machine.Statistics.Exits.GetValueOrDefault(ExitReason.PortIo);
+
+    /// <summary>Waits until a program has come round a number of times more in <see cref="KnockForever"/>.</summary>
+    public static void WaitForKnocks(this VirtualMachine machine, int more = 100)
+    {
+        long enough = machine.Knocks() + more;
+        SpinWait.SpinUntil(() => machine.Knocks() >= enough, Patience).ShouldBeTrue("the guest makes no progress");
     }
 
     /// <summary>A machine with the current engine.</summary>
