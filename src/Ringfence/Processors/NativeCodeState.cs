@@ -56,6 +56,12 @@ public unsafe struct NativeCodeState
     /// <summary>Host address minus linear address in each window.</summary>
     public fixed ulong WindowDelta[2];
 
+    /// <summary>Guest registers whose host registers a trace has lent to others.</summary>
+    public fixed ulong Lent[12];
+
+    /// <summary>R13 and R15 of the host at a host fault.</summary>
+    public fixed ulong FaultScratch[2];
+
     /// <summary>The host's MXCSR outside translated code.</summary>
     public uint HostMxcsr;
 

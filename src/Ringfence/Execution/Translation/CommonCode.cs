@@ -40,6 +40,8 @@ internal sealed unsafe class CommonCode
                 c.seto(al);
                 c.mov(__word_ptr.gs[StateOffsets.FaultFlags], ax);
                 c.mov(rax, r14);
+                c.mov(__qword_ptr.gs[StateOffsets.FaultScratch(0)], r13);
+                c.mov(__qword_ptr.gs[StateOffsets.FaultScratch(1)], r15);
                 c.push(FaultSite);
             },
             saved);

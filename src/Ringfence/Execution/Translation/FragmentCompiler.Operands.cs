@@ -12,11 +12,12 @@ internal sealed unsafe partial class FragmentCompiler
     private int _lastLink;
     private int _pageIndex;
 
-    /// <summary>R12 to R15 of the guest stay in the state.</summary>
-    private static bool IsResident(int number) => number >= 12;
+    /// <summary>R12 to R15 of the guest stay in the state, except where a trace has promoted them.</summary>
+    private bool IsResident(int number) => number >= 12 && _promoted[number] == Register.None;
 
     /// <summary>The host's 64-bit register that holds guest register <paramref name="number"/>.</summary>
-    private static Register Renamed(int number) => number == 4 ? Register.R12 : Register.RAX + number;
+    private Register Renamed(int number) =>
+        _promoted[number] != Register.None ? _promoted[number] : number == 4 ? Register.R12 : Register.RAX + number;
 
     /// <summary>The part of a 64-bit register that has a size in bytes.</summary>
     private static Register Part(Register full, int size)
@@ -168,7 +169,7 @@ internal sealed unsafe partial class FragmentCompiler
             if (!register.IsGPR()) continue;
             int number = register.GetFullRegister() - Register.RAX;
             if (number == 4 && register is not (>= Register.AH and <= Register.BH)) return false;
-            if (IsResident(number)) return false;
+            if (number >= 12) return false;
         }
 
         return true;
@@ -193,7 +194,8 @@ internal sealed unsafe partial class FragmentCompiler
             int size = register.GetSize();
             if (!IsResident(number))
             {
-                if (number == 4) host.SetOpRegister(i, Part(Register.R12, size));
+                Register renamed = Renamed(number);
+                if (renamed != Register.RAX + number) host.SetOpRegister(i, Part(renamed, size));
                 continue;
             }
 

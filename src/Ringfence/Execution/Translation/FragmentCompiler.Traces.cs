@@ -14,6 +14,10 @@ internal sealed unsafe partial class FragmentCompiler
     private readonly TraceStep[] _steps = new TraceStep[TraceLimit + 1];
     private readonly bool[] _deltaValid = new bool[WindowMap.Count];
     private readonly HashSet<ulong> _visited = [];
+    private readonly Register[] _promoted = new Register[16];
+    private readonly List<Promotion> _promotions = [];
+    private readonly int[] _uses = new int[16];
+    private bool _promotionsBegun;
     private int _stepCount;
     private bool _isLoop;
     private ulong _traceStart;
@@ -37,9 +41,14 @@ internal sealed unsafe partial class FragmentCompiler
         _pageOffset = from->PageOffset;
         FindTrace(page, host);
         if (_stepCount < 2) return 0;
-        var plan = new TracePlan(_s, windows, Guesses);
+        Array.Clear(_promoted);
+        _promotions.Clear();
+        _promotionsBegun = false;
+        if (_isLoop) PlanPromotions();
+        var plan = new TracePlan(_s, windows, Guesses, number => number >= 12 && !_promotions.Exists(p => p.Guest == number));
         plan.Make(_steps.AsSpan(0, _stepCount), _isLoop);
         if (plan.WindowAccesses == 0) return 0;
+        if (_isLoop) PromoteToDelta(plan);
 
         ulong lowest = ulong.MaxValue;
         ulong end = 0;
@@ -80,9 +89,14 @@ internal sealed unsafe partial class FragmentCompiler
         for (int i = 0; i < WindowMap.Count; i++)
             if (plan.Uses(i)) NeedDelta(i);
         if (_isLoop) NeedHost();
+        BeginPromotions();
         EmitTraceBody(plan);
         trace.End = _main.Offset;
         int result = _cache.Add(trace);
+        if (_promotions.Count != 0) _cache.Promotions[result] = [.. _promotions];
+        Array.Clear(_promoted);
+        _promotions.Clear();
+        _promotionsBegun = false;
         _cache.BeginTrace(result);
         SizeStatistics statistics = _cache.Statistics.Sizes[_mode.Kind];
         statistics.Traces++;
@@ -206,6 +220,7 @@ internal sealed unsafe partial class FragmentCompiler
     {
         foreach (FailedCheck check in _slow) _main.Patch(check.Place, _rare.Offset);
         _slow.Clear();
+        EndPromotions(_rare);
         _rare.Write(_code.PushSite, site);
         _rare.WriteBranch(_code.Jump, _exits.ExitSaved);
     }
@@ -269,6 +284,7 @@ internal sealed unsafe partial class FragmentCompiler
             NeedDeltas(plan);
             EmitTracePoll();
             _main.WriteBranch([0x0f, (byte)(0x80 | condition), 0, 0, 0, 0], top);
+            EndPromotions(_main);
             EmitLink(instruction.NextIP);
             return true;
         }
@@ -276,18 +292,28 @@ internal sealed unsafe partial class FragmentCompiler
         if (step.FollowsTaken) condition ^= 1;
         ulong leaves = step.FollowsTaken ? instruction.NextIP : instruction.NearBranchTarget;
         byte[] jump = [0x0f, (byte)(0x80 | condition), 0, 0, 0, 0];
-        if (IsInPage(leaves))
-        {
-            int site = NewLink(leaves);
-            int stub = EmitLinkStub(site);
-            _cache.Sites[site].HostOffset = _main.WriteBranch(jump, stub);
-        }
-        else
+        if (!IsInPage(leaves))
         {
             _main.WriteBranch(jump, _rare.Offset);
+            EndPromotions(_rare);
             EmitFarLink(_rare, leaves);
+            return false;
         }
 
+        int site = NewLink(leaves);
+        if (_promotions.Count == 0)
+        {
+            int stub = EmitLinkStub(site);
+            _cache.Sites[site].HostOffset = _main.WriteBranch(jump, stub);
+            return false;
+        }
+
+        // The registers go back to their places first; the jump behind that is the one that is chained.
+        _main.WriteBranch(jump, _rare.Offset);
+        EndPromotions(_rare);
+        int place = _rare.WriteBranch(_code.Jump, 0);
+        _cache.Sites[site].HostOffset = place;
+        _rare.Patch(place, EmitLinkStub(site));
         return false;
     }
 
@@ -307,9 +333,93 @@ internal sealed unsafe partial class FragmentCompiler
         s->HostOffset = place;
         _cache.AddFaultSite(place, site);
         s->Continuation = _rare.Offset;
+        s->IsPromoted = _promotions.Count != 0;
+        EmitReload(_main.Offset);
+    }
+
+    /// <summary>Where a trace goes on after the monitor has looked: what it keeps in registers of its own is loaded again.</summary>
+    private void EmitReload(int target)
+    {
         for (int i = 0; i < WindowMap.Count; i++)
             if (_deltaValid[i]) _rare.Write(_code.LoadDelta[i]);
-        _rare.WriteBranch(_code.Jump, _main.Offset);
+        foreach (Promotion promotion in _promotions) _rare.Write(_code.Load(promotion.Host, StateOffsets.Gpr(promotion.Guest)));
+        _rare.WriteBranch(_code.Jump, target);
+    }
+
+    /// <summary>Finds host registers whose guest's own the loop does not use, for those of R12 to R15 that it does.</summary>
+    private void PlanPromotions()
+    {
+        Array.Clear(_uses);
+        for (int i = 0; i < _stepCount; i++)
+        {
+            foreach (UsedRegister used in _info.GetInfo(_steps[i].Instruction, InstructionInfoOptions.NoMemoryUsage).GetUsedRegisters())
+                if (used.Register.IsGPR()) _uses[used.Register.GetFullRegister() - Register.RAX]++;
+        }
+
+        for (int free = 0; free < 12; free++)
+        {
+            if (_uses[free] != 0) continue;
+            int wanted = MostUsed();
+            if (wanted < 0) return;
+            _promotions.Add(new Promotion(wanted, free == 4 ? Register.R12 : Register.RAX + free, free));
+        }
+    }
+
+    /// <summary>The delta of a window that is not used leaves its register free, if nothing else needs it as scratch.</summary>
+    private void PromoteToDelta(TracePlan plan)
+    {
+        foreach (ref TraceStep step in _steps.AsSpan(0, _stepCount))
+            if (step.Access == TraceAccess.Tlb && (HasMemoryAccess(step.Instruction) || step.Kind is TranslationKind.Push or TranslationKind.Pop
+                or TranslationKind.Leave or TranslationKind.Call or TranslationKind.Return)) return;
+        int left = 0;
+        for (int number = 12; number < 16; number++)
+            if (_uses[number] != 0 && !_promotions.Exists(p => p.Guest == number)) left++;
+        for (int window = 0; window < WindowMap.Count; window++)
+        {
+            // With one left in the state one scratch register is enough, R14; with more the second may be needed.
+            if (plan.Uses(window) || left > 2) continue;
+            int wanted = MostUsed();
+            if (wanted < 0) return;
+            _promotions.Add(new Promotion(wanted, DeltaRegister(window), -1));
+            left--;
+        }
+    }
+
+    private int MostUsed()
+    {
+        int best = -1;
+        for (int number = 12; number < 16; number++)
+        {
+            if (_uses[number] < 2 || _promotions.Exists(p => p.Guest == number)) continue;
+            if (best < 0 || _uses[number] > _uses[best]) best = number;
+        }
+
+        return best;
+    }
+
+    private void BeginPromotions()
+    {
+        for (int i = 0; i < _promotions.Count; i++)
+        {
+            Promotion promotion = _promotions[i];
+            if (promotion.Lender >= 0) _main.Write(_code.Store(StateOffsets.Lent(i), promotion.Host));
+            _main.Write(_code.Load(promotion.Host, StateOffsets.Gpr(promotion.Guest)));
+            _promoted[promotion.Guest] = promotion.Host;
+        }
+
+        _promotionsBegun = true;
+    }
+
+    /// <summary>Puts promoted registers back to their places. Touches no flags.</summary>
+    private void EndPromotions(CodeStream stream)
+    {
+        if (!_promotionsBegun) return;
+        for (int i = 0; i < _promotions.Count; i++)
+        {
+            Promotion promotion = _promotions[i];
+            stream.Write(_code.Store(StateOffsets.Gpr(promotion.Guest), promotion.Host));
+            if (promotion.Lender >= 0) stream.Write(_code.Load(promotion.Host, StateOffsets.Lent(i)));
+        }
     }
 
     private void NeedDelta(int window)
@@ -335,7 +445,7 @@ internal sealed unsafe partial class FragmentCompiler
         if (memory || address || _residentCount > 1) Array.Clear(_deltaValid);
     }
 
-    private static bool IsResidentRegister(Register register) => register.IsGPR() && IsResident(register.GetFullRegister() - Register.RAX);
+    private bool IsResidentRegister(Register register) => register.IsGPR() && IsResident(register.GetFullRegister() - Register.RAX);
 
     /// <summary>Compares the slot of a pointer that was loaded inside the trace.</summary>
     private void EmitWindowCheck(in TraceStep step)

@@ -452,8 +452,19 @@ internal sealed unsafe partial class FragmentCompiler
                 _slow.RemoveAt(i);
             }
 
+            EndPromotions(_rare);
             _rare.Write(_code.PushSite, site);
             _rare.WriteBranch(_code.Jump, _exits.ExitSaved);
+            if (!_promotionsBegun) continue;
+            if (!ended)
+            {
+                s->Continuation = _rare.Offset;
+                EmitReload(_main.Offset);
+            }
+
+            if (s->Retry == 0) continue;
+            s->Retry = _rare.Offset;
+            EmitReload(start);
         }
     }
 

@@ -14,6 +14,7 @@ namespace Ringfence.Execution.Translation;
 internal sealed class HostCode
 {
     private readonly Dictionary<int, Probe> _probes = [];
+    private readonly Dictionary<(Register Register, int Offset, bool Load), byte[]> _moves = [];
 
     public HostCode()
     {
@@ -160,6 +161,26 @@ internal sealed class HostCode
     public byte[] CompareEvents { get; }
 
     public byte[] SetInterrupts { get; }
+
+    /// <summary>Loads a register from the state.</summary>
+    public byte[] Load(Register register, int offset) => Move(register, offset, load: true);
+
+    /// <summary>Stores a register to the state.</summary>
+    public byte[] Store(int offset, Register register) => Move(register, offset, load: false);
+
+    private byte[] Move(Register register, int offset, bool load)
+    {
+        (Register Register, int Offset, bool Load) key = (register, offset, load);
+        if (_moves.TryGetValue(key, out byte[]? code)) return code;
+        var host = new AssemblerRegister64(register);
+        code = Assemble(c =>
+        {
+            if (load) c.mov(host, __qword_ptr.gs[offset]);
+            else c.mov(__qword_ptr.gs[offset], host);
+        });
+        _moves.Add(key, code);
+        return code;
+    }
 
     /// <summary>The TLB probe for an access.</summary>
     /// <param name="address">Register that holds the linear address.</param>

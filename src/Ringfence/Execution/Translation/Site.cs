@@ -48,6 +48,9 @@ internal struct Site
     /// <summary>The status flags are in the host's (or both places).</summary>
     public bool FlagsInHost;
 
+    /// <summary>At a host fault here the trace's promoted registers are not in their places.</summary>
+    public bool IsPromoted;
+
     /// <summary>Links: chained.</summary>
     public bool IsLinked;
 

@@ -34,6 +34,8 @@ internal static unsafe class StateOffsets
         Transfer = (int)((byte*)s->Transfer - start);
         FirstWindowSlot = (int)((byte*)s->Native.WindowSlot - start);
         FirstWindowDelta = (int)((byte*)s->Native.WindowDelta - start);
+        FirstLent = (int)((byte*)s->Native.Lent - start);
+        FirstFaultScratch = (int)((byte*)s->Native.FaultScratch - start);
         FirstXmm = (int)((byte*)s->Xmm - start);
         Segments = (int)((byte*)&s->Segments - start);
         SegmentRegister segment;
@@ -92,6 +94,10 @@ internal static unsafe class StateOffsets
 
     private static int FirstWindowDelta { get; }
 
+    private static int FirstLent { get; }
+
+    private static int FirstFaultScratch { get; }
+
     private static int FirstXmm { get; }
 
     private static int Segments { get; }
@@ -113,6 +119,10 @@ internal static unsafe class StateOffsets
     public static int WindowSlot(int window) => FirstWindowSlot + (window * sizeof(uint));
 
     public static int WindowDelta(int window) => FirstWindowDelta + (window * sizeof(ulong));
+
+    public static int Lent(int promotion) => FirstLent + (promotion * sizeof(ulong));
+
+    public static int FaultScratch(int register) => FirstFaultScratch + (register * sizeof(ulong));
 
     public static int Xmm(int number) => FirstXmm + (number * 16);
 

@@ -20,6 +20,7 @@ internal sealed unsafe class TracePlan
     private readonly VcpuState* _s;
     private readonly WindowMap _windows;
     private readonly Dictionary<ulong, int> _guesses;
+    private readonly Func<int, bool> _isResident;
     private readonly InstructionInfoFactory _info = new();
     private readonly bool[] _entry = new bool[Registers];
     private readonly bool[] _top = new bool[Registers];
@@ -28,8 +29,9 @@ internal sealed unsafe class TracePlan
     private readonly int[] _copyOf = new int[Registers];
     private readonly bool[] _canBound = new bool[Registers];
 
-    public TracePlan(VcpuState* s, WindowMap windows, Dictionary<ulong, int> guesses)
+    public TracePlan(VcpuState* s, WindowMap windows, Dictionary<ulong, int> guesses, Func<int, bool> isResident)
     {
+        _isResident = isResident;
         _s = s;
         _windows = windows;
         _guesses = guesses;
@@ -110,7 +112,7 @@ internal sealed unsafe class TracePlan
         {
             OpKind kind = instruction.GetOpKind(i);
             if (kind == OpKind.Memory) operand = i;
-            else if (kind == OpKind.Register && instruction.GetOpRegister(i).IsGPR() && Number(instruction.GetOpRegister(i)) >= 12) residents++;
+            else if (kind == OpKind.Register && instruction.GetOpRegister(i).IsGPR() && _isResident(Number(instruction.GetOpRegister(i)))) residents++;
         }
 
         if (operand < 0 || instruction.MemorySegment is Register.FS or Register.GS) return;
@@ -123,8 +125,8 @@ internal sealed unsafe class TracePlan
             return;
         }
 
-        bool addressNeedsScratch = index >= 0 || @base >= 12;
-        if (residents > (addressNeedsScratch ? 1 : 2) || (@base >= 12 && index >= 12)) return;
+        bool addressNeedsScratch = index >= 0 || _isResident(@base);
+        if (residents > (addressNeedsScratch ? 1 : 2) || (@base >= 0 && index >= 0 && _isResident(@base) && _isResident(index))) return;
         if (index < 0)
         {
             ChooseBase(ref step, @base);

@@ -229,6 +229,9 @@ internal sealed unsafe class TranslationCache : ICodeWatcher, IMappingObserver, 
     /// <summary>Makes the current mode's jump table lead to a fragment.</summary>
     public void SetJumpTarget(ulong linear, int entry) => _s->Native.JumpTable[(ushort)linear] = _code.Executable + entry;
 
+    /// <summary>The promoted registers of traces that have some.</summary>
+    public Dictionary<int, Promotion[]> Promotions { get; } = [];
+
     /// <summary>The windows whose contents follow the TLB's; null until there are any.</summary>
     public WindowMap? Windows { get; set; }
 
@@ -284,6 +287,7 @@ internal sealed unsafe class TranslationCache : ICodeWatcher, IMappingObserver, 
         _byFrame.Clear();
         _fragments.Clear();
         _faultSites.Clear();
+        Promotions.Clear();
         _fragmentCount = _siteCount = 1;
         Main.Clear();
         Rare.Clear();

@@ -246,6 +246,7 @@ internal sealed unsafe class Translator : EngineLoop
                 site = _cache.FaultSite(State->Native.Fault.InstructionPointer);
                 if (site == 0) throw UnexplainedFault();
                 if (!_cache.Sites[site].FlagsSaved) State->Native.Flags = State->Native.FaultFlags;
+                if (_cache.Sites[site].IsPromoted) PutBack(_cache.Promotions[_cache.Sites[site].Fragment]);
                 break;
         }
 
@@ -453,6 +454,25 @@ internal sealed unsafe class Translator : EngineLoop
         fragment->Samples = 0;
         int found = FindFragment();
         return found == 0 ? 0 : _cache.Fragments[found].EntryHost;
+    }
+
+    /// <summary>After a host fault in a trace: puts promoted registers to their places in the state.</summary>
+    private void PutBack(Promotion[] promotions)
+    {
+        VcpuState* s = State;
+        for (int i = 0; i < promotions.Length; i++)
+        {
+            Promotion promotion = promotions[i];
+            if (promotion.Lender >= 0)
+            {
+                s->Gpr[promotion.Guest] = s->Gpr[promotion.Lender];
+                s->Gpr[promotion.Lender] = s->Native.Lent[i];
+            }
+            else
+            {
+                s->Gpr[promotion.Guest] = s->Native.FaultScratch[promotion.Host == Iced.Intel.Register.R13 ? 0 : 1];
+            }
+        }
     }
 
     /// <summary>Makes the next look for events succeed, so that it is seen where the processor spends its time.</summary>
