@@ -19,6 +19,7 @@ internal static unsafe partial class NativeMemoryMap
     private const int MapPopulate = 0x8000;
     private const uint CloseOnExec = 1;
     private const int AdviseRemove = 9;
+    private const int AdviseHugePages = 14;
 
     /// <summary>Reserves address space that faults on every access.</summary>
     public static byte* Reserve(nuint length) =>
@@ -61,6 +62,9 @@ internal static unsafe partial class NativeMemoryMap
     {
         if (MemoryAdvise(address, length, AdviseRemove) != 0) throw new Win32Exception(Marshal.GetLastPInvokeError());
     }
+
+    /// <summary>Asks for huge pages where the host has them; it may refuse.</summary>
+    public static void PreferHugePages(byte* address, nuint length) => _ = MemoryAdvise(address, length, AdviseHugePages);
 
     /// <summary>Gives a mapping back.</summary>
     public static void Unmap(byte* address, nuint length) => MemoryUnmap(address, length);

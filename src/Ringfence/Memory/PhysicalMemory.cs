@@ -20,6 +20,7 @@ public sealed unsafe class PhysicalMemory : IDisposable
     private const ulong VideoStart = 0xA_0000;
     private const ulong VideoEnd = 0xC_0000;
     private const nuint Guard = 1 << 20;
+    private const nuint HugePage = 2 << 20;
 
     private Region[] _regions = [];
     private readonly nuint _reserved;
@@ -43,9 +44,10 @@ public sealed unsafe class PhysicalMemory : IDisposable
         HighRamEnd = ramBytes > DeviceSpace ? FourGiB + (ramBytes - DeviceSpace) : FourGiB;
         ulong top = Math.Max(HighRamEnd, FourGiB);
         _frames = top >> 12;
-        _reserved = (nuint)top + (2 * Guard);
+        // Physical address 0 lies at a multiple of 2 MiB, so that the host can back the guest's large pages with large pages.
+        _reserved = (nuint)top + (2 * Guard) + HugePage;
         _reservation = NativeMemoryMap.Reserve(_reserved);
-        HostBase = _reservation + Guard;
+        HostBase = (byte*)(((nuint)_reservation + Guard + HugePage - 1) & ~(HugePage - 1));
         int file = NativeMemoryMap.CreateFile("guest-ram", (nuint)ramBytes);
         _file = file;
         try
@@ -207,6 +209,7 @@ public sealed unsafe class PhysicalMemory : IDisposable
     private void AddRam(int file, ulong start, ulong length, ulong offset)
     {
         NativeMemoryMap.MapFile(HostBase + start, (nuint)length, NativeMemoryMap.ProtectRead | NativeMemoryMap.ProtectWrite, file, (long)offset);
+        NativeMemoryMap.PreferHugePages(HostBase + start, (nuint)length);
         Add(new Region("ram", start, start + length, RegionKind.Ram, null));
     }
 

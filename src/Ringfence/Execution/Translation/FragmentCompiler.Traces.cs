@@ -369,7 +369,7 @@ internal sealed unsafe partial class FragmentCompiler
     private void PromoteToDelta(TracePlan plan)
     {
         foreach (ref TraceStep step in _steps.AsSpan(0, _stepCount))
-            if (step.Access == TraceAccess.Tlb && (HasMemoryAccess(step.Instruction) || step.Kind is TranslationKind.Push or TranslationKind.Pop
+            if (step.Access == TraceAccess.Tlb && (AccessesMemory(step.Instruction, step.Kind) || step.Kind is TranslationKind.Push or TranslationKind.Pop
                 or TranslationKind.Leave or TranslationKind.Call or TranslationKind.Return)) return;
         int left = 0;
         for (int number = 12; number < 16; number++)
@@ -438,12 +438,14 @@ internal sealed unsafe partial class FragmentCompiler
     /// <summary>Forgets deltas whose registers an instruction's ordinary translation uses.</summary>
     private void ForgetDeltas(in Instruction instruction, TranslationKind kind)
     {
-        bool memory = HasMemoryAccess(instruction) || kind is TranslationKind.Push or TranslationKind.Pop or TranslationKind.Leave
+        bool memory = AccessesMemory(instruction, kind) || kind is TranslationKind.Push or TranslationKind.Pop or TranslationKind.Leave
             or TranslationKind.Call or TranslationKind.CallIndirect or TranslationKind.Return or TranslationKind.JumpIndirect;
-        if (kind == TranslationKind.NoOperation) return;
         bool address = kind == TranslationKind.AddressOf && (IsResidentRegister(instruction.MemoryBase) || IsResidentRegister(instruction.MemoryIndex));
         if (memory || address || _residentCount > 1) Array.Clear(_deltaValid);
     }
+
+    private bool AccessesMemory(in Instruction instruction, TranslationKind kind) =>
+        kind is not (TranslationKind.AddressOf or TranslationKind.NoOperation) && HasMemoryAccess(instruction);
 
     private bool IsResidentRegister(Register register) => register.IsGPR() && IsResident(register.GetFullRegister() - Register.RAX);
 

@@ -26,6 +26,7 @@ internal sealed unsafe class WindowMap : IDisposable
     private const ulong Guard = 64UL << 30;
     private const ulong Page = 4096;
     private const ulong LargePage = 2 << 20;
+    private const ulong ReservedBytes = SlotBytes + (2 * Guard) + LargePage;
     private const ulong AroundPages = 16;
     private const int MaximumRuns = 16 << 10;
 
@@ -33,6 +34,7 @@ internal sealed unsafe class WindowMap : IDisposable
     private readonly VcpuState* _s;
     private readonly PhysicalMemory _memory;
     private readonly byte*[] _starts = new byte*[Count];
+    private readonly byte*[] _reservations = new byte*[Count];
     private readonly uint[] _slots = [uint.MaxValue, uint.MaxValue];
     private readonly Dictionary<ulong, (ulong Frame, bool Writable)> _pages = [];
     private readonly List<(ulong Linear, ulong Frame, bool Writable)> _large = [];
@@ -69,7 +71,12 @@ internal sealed unsafe class WindowMap : IDisposable
     /// <summary>Makes a window show a slot.</summary>
     public void Assign(int window, uint slot)
     {
-        if (_starts[window] is null) _starts[window] = NativeMemoryMap.Reserve(unchecked((nuint)(SlotBytes + (2 * Guard)))) + Guard;
+        if (_starts[window] is null)
+        {
+            _reservations[window] = NativeMemoryMap.Reserve(unchecked((nuint)ReservedBytes));
+            _starts[window] = (byte*)(((ulong)_reservations[window] + Guard + LargePage - 1) & ~(LargePage - 1));
+        }
+
         DropAll();
         _slots[window] = slot;
         _s->Native.WindowSlot[window] = slot;
@@ -170,7 +177,7 @@ internal sealed unsafe class WindowMap : IDisposable
     public void Dispose()
     {
         for (int i = 0; i < Count; i++)
-            if (_starts[i] is not null) NativeMemoryMap.Unmap(_starts[i] - Guard, unchecked((nuint)(SlotBytes + (2 * Guard))));
+            if (_reservations[i] is not null) NativeMemoryMap.Unmap(_reservations[i], unchecked((nuint)ReservedBytes));
     }
 
     private bool TryMapLarge(ulong linear, ulong physical, bool writable)

@@ -116,7 +116,10 @@ internal static unsafe class CpuidModel
         return new CpuidLeaf(Reset.CpuidSignature, ebx, FeaturesEcx, edx);
     }
 
-    /// <summary>32 KiB of level 1 for data and code each, 2 MiB of level 2, a processor its own.</summary>
+    /// <summary>
+    /// 32 KiB of level 1 for data and code each, 2 MiB of level 2, a processor its own; 32 MiB of level 3 for all. Programs choose
+    /// by the last how they copy memory: around it where a copy does not fit, which costs a translated guest more than it wins.
+    /// </summary>
     private static CpuidLeaf Caches(Processor processor, uint subleaf)
     {
         uint cores = (BitOperations.RoundUpToPowerOf2((uint)processor.Bus.ProcessorCount) - 1) << 26;
@@ -125,6 +128,7 @@ internal static unsafe class CpuidModel
             0 => new CpuidLeaf(cores | 0x121, (7 << 22) | 63, 63, 0),
             1 => new CpuidLeaf(cores | 0x122, (7 << 22) | 63, 63, 0),
             2 => new CpuidLeaf(cores | 0x143, (7 << 22) | 63, 4095, 0),
+            3 => new CpuidLeaf(cores | (cores >> 12) | 0x163, (15 << 22) | 63, 32767, 0),
             _ => default,
         };
     }
