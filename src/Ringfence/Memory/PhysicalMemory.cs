@@ -29,6 +29,8 @@ public sealed unsafe class PhysicalMemory : IDisposable
     private readonly byte* _writers;
     private readonly ulong _frames;
     private readonly int _file;
+    private ulong _mainStart;
+    private ulong _mainLength;
 
     /// <summary>Makes the memory of a machine.</summary>
     /// <param name="ramBytes">RAM in bytes, a multiple of 4 KiB, from 1 MiB.</param>
@@ -96,7 +98,7 @@ public sealed unsafe class PhysicalMemory : IDisposable
         Add(new Region(name, start, start + length, RegionKind.Device, device));
 
     /// <summary>Removes a device mapped at <paramref name="start"/>.</summary>
-    public void UnmapDevice(ulong start) => _regions = [.. _regions.Where(r => r.Start != start || r.Kind != RegionKind.Device)];
+    public void UnmapDevice(ulong start) => SetRegions([.. _regions.Where(r => r.Start != start || r.Kind != RegionKind.Device)]);
 
     /// <summary>Maps read-only memory. Inside RAM it replaces the RAM of those pages.</summary>
     /// <param name="name">For dumps.</param>
@@ -120,7 +122,7 @@ public sealed unsafe class PhysicalMemory : IDisposable
             if (region.End > end) regions.Add(region with { Start = end });
         }
 
-        _regions = [.. regions];
+        SetRegions([.. regions]);
 
         byte* host = HostBase + start;
         int file = NativeMemoryMap.CreateFile("guest-rom", (nuint)length);
@@ -161,6 +163,13 @@ public sealed unsafe class PhysicalMemory : IDisposable
     /// <summary>The page's host address and whether it may be written, or null if it is not RAM or ROM.</summary>
     internal byte* PageAt(ulong physical, out bool writable)
     {
+        // Page walks ask this for each level: the largest piece of RAM is answered without a search.
+        if (physical - _mainStart < _mainLength)
+        {
+            writable = true;
+            return HostBase + (physical & ~0xfffUL);
+        }
+
         Region? region = RegionAt(physical);
         writable = region?.Kind == RegionKind.Ram;
         return region is null || region.Kind == RegionKind.Device ? null : HostBase + (physical & ~0xfffUL);
@@ -217,7 +226,18 @@ public sealed unsafe class PhysicalMemory : IDisposable
     {
         Region? other = Array.Find(_regions, r => r.Start < added.End && added.Start < r.End);
         if (other is not null) throw new InvalidOperationException($"{added.Name} at 0x{added.Start:x} overlaps {other.Name}.");
-        _regions = [.. _regions, added];
+        SetRegions([.. _regions, added]);
+    }
+
+    private void SetRegions(Region[] regions)
+    {
+        // Processors may look at the same time: an empty main piece sends them to the search.
+        Region? main = regions.Where(r => r.Kind == RegionKind.Ram).MaxBy(r => r.End - r.Start);
+        Volatile.Write(ref _mainLength, 0);
+        _regions = regions;
+        if (main is null) return;
+        _mainStart = main.Start;
+        Volatile.Write(ref _mainLength, main.End - main.Start);
     }
 
     private void Access(ulong physical, Span<byte> read, ReadOnlySpan<byte> written, bool write)
