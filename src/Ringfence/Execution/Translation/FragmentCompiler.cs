@@ -66,6 +66,9 @@ internal sealed unsafe partial class FragmentCompiler
     /// <summary>Told which code was emitted for which instruction; null outside listings.</summary>
     public IFragmentListener? Listener { get; set; }
 
+    /// <summary>Instructions that access devices: they call out at once.</summary>
+    public HashSet<ulong> DirectSites { get; } = [];
+
     /// <summary>Are units laid behind those they follow? Not where each is to be looked at by itself.</summary>
     public bool LaysTails { get; set; } = true;
 
@@ -302,6 +305,7 @@ internal sealed unsafe partial class FragmentCompiler
     private TranslationKind KindOf(in Instruction instruction)
     {
         TranslationKind kind = instruction.IsInvalid ? TranslationKind.CallOut : TranslationTable.KindOf(instruction.Code);
+        if (DirectSites.Count != 0 && DirectSites.Contains(instruction.IP)) return TranslationKind.CallOut;
         switch (kind)
         {
             case TranslationKind.Ident:

@@ -91,6 +91,7 @@ internal sealed unsafe class TracePlan
     {
         ref Instruction instruction = ref step.Instruction;
         step.Access = TraceAccess.Tlb;
+        if (_guesses.TryGetValue(instruction.IP, out int guess) && guess >= WindowMap.Count) return;
         switch (step.Kind)
         {
             case TranslationKind.Push when instruction.Op0Kind != OpKind.Memory:

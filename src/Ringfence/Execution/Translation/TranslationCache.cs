@@ -448,8 +448,8 @@ internal sealed unsafe class TranslationCache : ICodeWatcher, IMappingObserver, 
         ForgetJumpTarget(fragment);
     }
 
-    /// <summary>Throws one trace away.</summary>
-    public void EndTrace(int index)
+    /// <summary>Throws one fragment or trace away.</summary>
+    public void Remove(int index)
     {
         if (!Fragments[index].IsAlive) return;
         CodePage page = _pages[Fragments[index].Page];

@@ -16,7 +16,8 @@ internal sealed unsafe class Translator : EngineLoop
     private const uint MxcsrMasks = 0x1f80;
     private const int SamplesOfHotCode = 2;
     private const int MostMisses = 8;
-    private const int MostWindowFaults = 32;
+    private const int DeviceAccesses = 32;
+    private const int MostWindowFaults = 16;
     private static readonly TimeSpan SamplePeriod = TimeSpan.FromMilliseconds(1);
 
     private readonly TranslationCache _cache;
@@ -146,6 +147,7 @@ internal sealed unsafe class Translator : EngineLoop
     {
         _cache.Clear();
         _compiler.Forget();
+        _compiler.DirectSites.Clear();
         _operations.Clear();
     }
 
@@ -314,14 +316,26 @@ internal sealed unsafe class Translator : EngineLoop
         s->CodeEntries = null;
         StatusFlags.Set(ref *s, UnpackedFlags());
         TakeBackCount(fragment, site->Index);
+        MmuStatistics accesses = Processor.Mmu.Statistics;
+        long devices = accesses.DeviceReads + accesses.DeviceWrites;
         while (op is not null) op = op->Execute(Processor, s, op);
         LoadFlags();
+        if (site->Kind == SiteKind.Memory && devices != accesses.DeviceReads + accesses.DeviceWrites && ++site->Count == DeviceAccesses)
+            GoDirectly(site, fragment);
         bool goesOn = s->FaultPending == 0 && s->Rip == next && site->Continuation > 0 && fragment->IsAlive && _cache.IsCurrent(page)
             && (s->StepMode | s->InterruptShadow) == 0 && s->Activity == ActivityState.Active
             && (Volatile.Read(ref s->Events) & s->EventMask) == 0 && CurrentMode() == _mode;
         if (!goesOn) return 0;
         if (_mode.IsCounting) s->InstructionCount += (ulong)(fragment->Instructions - site->Index - 1);
         return site->Continuation;
+    }
+
+    /// <summary>An instruction keeps accessing a device: it is translated again, without the check that never succeeds.</summary>
+    private void GoDirectly(Site* site, Fragment* fragment)
+    {
+        _compiler.DirectSites.Add(InstructionPointer(fragment, site));
+        _cache.Remove(site->Fragment);
+        Statistics.Sizes[_mode.Kind].Adaptations++;
     }
 
     /// <summary>Instructions are counted when a fragment is entered: takes those from <paramref name="index"/> on back.</summary>
@@ -406,7 +420,12 @@ internal sealed unsafe class Translator : EngineLoop
         if (!_mode.IsLong || !_mode.IsUser || _mode.IsCounting || _mode.IsChecked || fragment->Trace != 0 || fragment->TraceOf != 0
             || fragment->HasNoTrace || !fragment->IsAlive || ++fragment->Samples < SamplesOfHotCode || !_cache.HasRoom) return false;
         _cache.Windows ??= new WindowMap(Processor);
-        if (_compiler.CompileTrace(index, _cache.Windows) != 0) return true;
+        if (_compiler.CompileTrace(index, _cache.Windows) != 0)
+        {
+            Statistics.Sizes[_mode.Kind].Adaptations++;
+            return true;
+        }
+
         fragment->HasNoTrace = true;
         return false;
     }
@@ -423,12 +442,15 @@ internal sealed unsafe class Translator : EngineLoop
         int at = CallOut(site, fragment);
         if (known && isInSlot) _cache.Windows.Map(linear);
         if (at == 0) return 0;
-        if (site->Count < byte.MaxValue) site->Count++;
-        if (site->Count == MostWindowFaults && !isInSlot)
+        int page = (int)(linear >> 12);
+        if (page != site->Distance && isInSlot) site->Count = 0;
+        site->Distance = page;
+        if (++site->Count == MostWindowFaults)
         {
-            // This access keeps leaving the window: the next trace goes through the TLB.
+            // Not a first touch: a device, a page of code, or a pointer that keeps leaving the slot. The next trace goes through the TLB.
             _compiler.Guesses[address] = WindowMap.Count;
-            _cache.EndTrace(trace);
+            Statistics.Sizes[_mode.Kind].Adaptations++;
+            _cache.Remove(trace);
         }
 
         // Beyond the slot nothing that was checked before the trace holds any more.
@@ -448,7 +470,7 @@ internal sealed unsafe class Translator : EngineLoop
             _compiler.Guesses[address] = _compiler.Guesses.TryGetValue(address, out int guess) ? guess + 1 : 0;
         }
 
-        _cache.EndTrace(site->Fragment);
+        _cache.Remove(site->Fragment);
         Fragment* fragment = _cache.Fragments + from;
         if (++fragment->Misses >= MostMisses) fragment->HasNoTrace = true;
         fragment->Samples = 0;
