@@ -191,9 +191,6 @@ public sealed unsafe class PhysicalMemory : IDisposable
         NativeMemoryMap.MapFile(target, length, protection, _file, (long)offset, populate: true);
     }
 
-    /// <summary>Number of frames, holes included.</summary>
-    internal ulong Frames => _frames;
-
     /// <summary>Processors (a bit each) that hold decoded code of a frame.</summary>
     internal int CodeUsers(ulong frame) => frame < _frames ? Volatile.Read(ref _codeUsers[frame]) : 0;
 
