@@ -17,7 +17,7 @@ internal static class Engines
     /// The names, as on the command line: a new engine is one name more. RINGFENCE_ENGINES (names with commas between them) chooses others
     /// for one run.
     /// </summary>
-    public static IReadOnlyList<string> Names { get; } = Chosen() ?? ["interpreter"];
+    public static IReadOnlyList<string> Names { get; } = Chosen() ?? ["interpreter", "translator"];
 
     /// <summary>The engine of the test that runs; outside such tests the first one.</summary>
     public static string Current => Row.Value ?? Names[0];

@@ -144,7 +144,7 @@ public sealed class RunTests : IDisposable
                 Print(c, Com1, "no newline");
                 PowerOff(c);
             }),
-            "--stats", "json");
+            "--deterministic", "--stats", "json");
         result.OutputLines[0].ShouldBe("no newline");
         using JsonDocument json = JsonDocument.Parse(result.OutputLines[^1]);
         JsonElement root = json.RootElement;

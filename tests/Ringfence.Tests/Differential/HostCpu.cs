@@ -10,12 +10,16 @@ namespace Ringfence.Tests.Differential;
 /// instruction and saves everything behind it. Code is mapped twice, writable here and executable there.
 /// <para>
 /// Faults come as signals. The handler is machine code: when the interrupted instruction lies in our map it notes vector, error code and
-/// address, and resumes at the saving part of the stub; otherwise it jumps to the handler it replaced (the runtime's), or, where
-/// that one wants the interrupted stack, puts it back and lets the fault happen again; <see cref="Run"/> then replaces it anew.
+/// address, and resumes at the saving part of the stub; otherwise it jumps to the handler it replaced. Where that one wants the
+/// interrupted stack and the fault is not one of translated code (whose redirection needs none: the runtime's handler does), it puts it
+/// back and lets the fault happen again; <see cref="Run"/> then replaces it anew.
 /// It runs on the thread's alternate stack, and every other signal is blocked while the case's RSP is loaded,
 /// so that nothing but the instruction touches the case's stack.
 /// </para>
-/// <para>One instance at a time in a process; used by one thread.</para>
+/// <para>
+/// One instance at a time in a process; used by one thread. Its memory stays when it is disposed of, for the next: other threads
+/// may be in the handler.
+/// </para>
 /// </summary>
 internal sealed unsafe class HostCpu : IDisposable
 {
@@ -48,6 +52,8 @@ internal sealed unsafe class HostCpu : IDisposable
     private const int ContextError = 192;
     private const int ContextTrap = 200;
     private const int ContextFaultAddress = 216;
+
+    private static HostCpu? _parked;
 
     private static readonly int[] FaultSignals = [4, 5, 7, 8, 11];  // ILL, TRAP, BUS, FPE, SEGV
 
@@ -98,6 +104,12 @@ internal sealed unsafe class HostCpu : IDisposable
     /// <summary>Maps the memory and installs the signal handlers.</summary>
     public static HostCpu Create()
     {
+        if (Interlocked.Exchange(ref _parked, null) is { } parked)
+        {
+            parked.Revive();
+            return parked;
+        }
+
         // The first is free in every run seen, so that addresses, and with them cases, are the same in every run.
         for (nuint address = 0x2000_0000; address < 0x7000_0000; address += 0x100_0000)
             if (HostCalls.TryReserveAt(address, TestMap.Length)) return new HostCpu((byte*)address);
@@ -173,8 +185,17 @@ internal sealed unsafe class HostCpu : IDisposable
         if (_disposed) return;
         _disposed = true;
         foreach (int signal in FaultSignals) HostCalls.SetSignalAction(signal, (SignalAction*)ReplacedAction(signal), null);
-        NativeMemoryMap.Unmap(_codeWriter, TestMap.CodeBytes);
-        NativeMemoryMap.Unmap(_base, TestMap.Length);
+        _parked = this;
+    }
+
+    /// <summary>Begins again with the memory of a new instance.</summary>
+    private void Revive()
+    {
+        _disposed = false;
+        new Span<byte>(_base + TestMap.Data, 0x2000).Clear();
+        new Span<byte>(_base + TestMap.Edge, 0x2000).Clear();
+        new Span<byte>(_base + TestMap.Stack, 0x2000).Clear();
+        InstallHandlers();
     }
 
     private byte* MapTwice(uint offset, uint length, int protection)
@@ -216,6 +237,7 @@ internal sealed unsafe class HostCpu : IDisposable
         Label handler = a.CreateLabel();
         Label chain = a.CreateLabel();
         Label restore = a.CreateLabel();
+        Label given = a.CreateLabel();
         Label compatibility = a.CreateLabel();
         AssemblerRegister64[] general = [rax, rcx, rdx, rbx, rsp, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15];
         uint fx = (uint)System.Runtime.InteropServices.Marshal.OffsetOf<CpuImage>(nameof(CpuImage.Fx));
@@ -293,8 +315,15 @@ internal sealed unsafe class HostCpu : IDisposable
         a.mov(eax, edi);
         a.shl(eax, 5);
         a.add(rax, (int)(control + ReplacedActions));
+        a.mov(r8, __qword_ptr[rdx + ContextRip]);
+        a.mov(rcx, (ulong)ExecutableMemory.ArenaStart);
+        a.sub(r8, rcx);
+        a.mov(rcx, (ulong)ExecutableMemory.ArenaLength);
+        a.cmp(r8, rcx);
+        a.jb(given);
         a.test(__dword_ptr[rax + 8], SignalAction.OnStack);
         a.je(restore);
+        a.Label(ref given);
         a.jmp(__qword_ptr[rax]);
         a.Label(ref restore);
         a.mov(__dword_ptr[control + LostHandler], 1);
