@@ -48,6 +48,40 @@ internal static class Values
         _ => throw new UserErrorException($"--engine: there is no engine '{text}' (translator, interpreter, lockstep or auto)"),
     };
 
+    /// <summary>A size of code.</summary>
+    public static int CodeBits(string text) => text switch
+    {
+        "16" => 16,
+        "32" => 32,
+        "64" => 64,
+        _ => throw new UserErrorException($"--bits: '{text}' is not 16, 32 or 64"),
+    };
+
+    /// <summary>An address: hexadecimal with <c>0x</c>, otherwise decimal.</summary>
+    public static ulong Address(string option, string text)
+    {
+        bool isHex = text.StartsWith("0x", StringComparison.OrdinalIgnoreCase);
+        return ulong.TryParse(isHex ? text.AsSpan(2) : text, isHex ? NumberStyles.AllowHexSpecifier : NumberStyles.None, CultureInfo.InvariantCulture, out ulong address)
+            ? address
+            : throw new UserErrorException($"{option}: '{text}' is not an address (such as 0x7c00)");
+    }
+
+    /// <summary>Bytes as pairs of hexadecimal digits; between bytes there may be white space and commas, before them <c>0x</c> or <c>\x</c>.</summary>
+    public static byte[] HexBytes(string option, string text)
+    {
+        List<byte> bytes = [];
+        foreach (string word in text.Replace("\\x", " ", StringComparison.OrdinalIgnoreCase).Split([' ', '\t', '\r', '\n', ','], StringSplitOptions.RemoveEmptyEntries))
+        {
+            string digits = word.StartsWith("0x", StringComparison.OrdinalIgnoreCase) ? word[2..] : word;
+            string shown = word.Length <= 20 ? word : word[..20] + "...";
+            if (digits.Length == 0 || !digits.All(char.IsAsciiHexDigit)) throw new UserErrorException($"{option}: '{shown}' is not hexadecimal");
+            if (digits.Length % 2 != 0) throw new UserErrorException($"{option}: '{shown}' ends with half a byte");
+            bytes.AddRange(Convert.FromHexString(digits));
+        }
+
+        return [.. bytes];
+    }
+
     /// <summary>Seconds to run at most.</summary>
     public static TimeSpan Timeout(string text)
     {

@@ -9,6 +9,7 @@ namespace Ringfence.Cli.Host;
 internal sealed partial class Terminal : IDisposable
 {
     private const int StandardInput = 0;
+    private const int StandardOutput = 1;
     private const int StandardError = 2;
     private const int ApplyNow = 0;
 
@@ -27,6 +28,9 @@ internal sealed partial class Terminal : IDisposable
         _rawMode = [.. oldMode];
         MakeRaw(_rawMode);
     }
+
+    /// <summary>Is standard output a terminal?</summary>
+    public static bool IsOutputTerminal => IsTerminal(StandardOutput) == 1;
 
     /// <summary>Is standard error a terminal?</summary>
     public static bool IsErrorTerminal => IsTerminal(StandardError) == 1;

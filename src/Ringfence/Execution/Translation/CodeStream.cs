@@ -6,16 +6,18 @@ namespace Ringfence.Execution.Translation;
 internal sealed unsafe class CodeStream : CodeWriter
 {
     private readonly byte* _origin;
-    private readonly int _start;
     private readonly int _limit;
 
     /// <summary>Makes the stream of [start, limit) of a cache that begins at <paramref name="origin"/>.</summary>
     public CodeStream(byte* origin, int start, int limit)
     {
         _origin = origin;
-        _start = Offset = start;
+        Start = Offset = start;
         _limit = limit;
     }
+
+    /// <summary>Where it begins, from the start of the cache.</summary>
+    public int Start { get; }
 
     /// <summary>Where the next byte goes, from the start of the cache.</summary>
     public int Offset { get; private set; }
@@ -24,10 +26,10 @@ internal sealed unsafe class CodeStream : CodeWriter
     public int Free => _limit - Offset;
 
     /// <summary>Bytes written.</summary>
-    public int Used => Offset - _start;
+    public int Used => Offset - Start;
 
     /// <summary>Forgets everything.</summary>
-    public void Clear() => Offset = _start;
+    public void Clear() => Offset = Start;
 
     /// <summary>Goes back to an earlier offset.</summary>
     public void Rewind(int offset) => Offset = offset;

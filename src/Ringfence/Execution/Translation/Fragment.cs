@@ -33,6 +33,12 @@ internal struct Fragment
     /// <summary>End of it.</summary>
     public int End;
 
+    /// <summary>Start of the rare paths that were emitted together with it.</summary>
+    public int RareStart;
+
+    /// <summary>End of them.</summary>
+    public int RareEnd;
+
     /// <summary>Entry for chained code, status flags in the host's.</summary>
     public int EntryHost;
 

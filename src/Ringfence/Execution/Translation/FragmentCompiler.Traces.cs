@@ -79,7 +79,7 @@ internal sealed unsafe partial class FragmentCompiler
             Start = _main.Offset,
         };
         _guestOffset = (ushort)(_traceStart - lowest);
-        EmitPoll(_main, flagsSaved: false);
+        EmitPoll(_main, _cache.NextFragment, flagsSaved: false, _guestOffset);
         trace.EntryHost = _main.Offset;
         _main.Write(_code.SaveFlags);
         trace.EntrySaved = _main.Offset;

@@ -1,4 +1,5 @@
 using Iced.Intel;
+using Ringfence.Execution.Translation.Listing;
 using Ringfence.Memory;
 using Ringfence.Processors;
 
@@ -70,7 +71,9 @@ internal sealed unsafe partial class FragmentCompiler
     /// <summary>As <see cref="EmitLink"/>, for the way on behind the unit: remembered, so that the next unit can be laid in its place.</summary>
     private void EmitFallThrough(ulong target)
     {
+        int start = _main.Offset;
         EmitLink(target);
+        Mark(HostCodeLabel.Link, start, _main);
         if (!LaysTails || !IsInPage(target) || _flags == FlagsAt.Saved) return;
         int site = _lastLink;
         _tail = new Tail { Site = site, End = _main.Offset, Rip = target, Page = _pageIndex };
@@ -86,6 +89,7 @@ internal sealed unsafe partial class FragmentCompiler
             && !_cache.Sites[tail.Site].IsLinked && _cache.Fragments[_cache.Sites[tail.Site].Fragment].IsAlive;
         if (!fits) return 0;
         _main.Rewind(tail.End - _code.Jump.Length);
+        _cache.Fragments[_cache.Sites[tail.Site].Fragment].End = _main.Offset;
         return tail.Site;
     }
 
@@ -106,13 +110,14 @@ internal sealed unsafe partial class FragmentCompiler
         _rare.Write(_code.PushSite, site);
         _rare.WriteBranch(_code.Jump, _flags == FlagsAt.Host ? _exits.ExitHost : _exits.ExitSaved);
         _cache.Sites[site].Continuation = stub;
+        Mark(HostCodeLabel.Link, stub, _rare);
         return stub;
     }
 
     /// <summary>A direct transfer to another page: through the jump table, whose targets check that the page is still mapped.</summary>
     private void EmitFarLink(CodeStream stream, ulong target)
     {
-        if (_flags == FlagsAt.Host) stream.Write(_code.SaveFlags);
+        if (_flags == FlagsAt.Host) WriteMarked(stream, HostCodeLabel.Flags, _code.SaveFlags);
         if (_mode.IsFlatCode)
         {
             WriteImmediate(stream, Register.R15, target);
@@ -141,8 +146,10 @@ internal sealed unsafe partial class FragmentCompiler
         }
         else
         {
-            _main.WriteBranch(jump, _rare.Offset);
+            int stub = _rare.Offset;
+            _main.WriteBranch(jump, stub);
             EmitFarLink(_rare, target);
+            Mark(HostCodeLabel.Link, stub, _rare);
         }
 
         EmitFallThrough(instruction.NextIP);

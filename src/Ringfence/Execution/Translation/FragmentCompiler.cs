@@ -1,4 +1,5 @@
 using Iced.Intel;
+using Ringfence.Execution.Translation.Listing;
 using Ringfence.Processors;
 using Ringfence.Processors.Instructions;
 using Register = Iced.Intel.Register;
@@ -39,6 +40,7 @@ internal sealed unsafe partial class FragmentCompiler
     private byte* _guest;
     private ulong _rip;
     private int _pageOffset;
+    private int _available;
     private int _index;
     private ushort _guestOffset;
     private FlagsAt _flags;
@@ -72,16 +74,15 @@ internal sealed unsafe partial class FragmentCompiler
     /// <summary>Are units laid behind those they follow? Not where each is to be looked at by itself.</summary>
     public bool LaysTails { get; set; } = true;
 
+    /// <summary>Linear address at which the guest's code ends, for listings: nothing is decoded from there on.</summary>
+    public ulong CodeEnd { get; set; } = ulong.MaxValue;
+
     /// <summary>Decodes a fragment's unit again. False: not all of it is translated, some of it calls out.</summary>
     public bool TryDecodeWhole(int index, out ReadOnlySpan<Instruction> unit)
     {
         Fragment* fragment = _cache.Fragments + index;
         CodePage page = _cache.Page(fragment->Page);
-        _mode = page.Mode;
-        _guest = _cache.Watch(page) + fragment->PageOffset;
-        _rip = fragment->Rip;
-        _pageOffset = fragment->PageOffset;
-        int count = Decode(out _);
+        int count = Begin(page, fragment->PageOffset, fragment->Rip, out _);
         unit = new ReadOnlySpan<Instruction>(_unit, 0, count);
         foreach (ref readonly Instruction instruction in unit)
         {
@@ -102,14 +103,8 @@ internal sealed unsafe partial class FragmentCompiler
     public int Compile(CodePage page, int offset, ulong rip)
     {
         long started = System.Diagnostics.Stopwatch.GetTimestamp();
-        _mode = page.Mode;
-        _exits = CommonFor(_mode);
-        _guest = _cache.Watch(page) + offset;
-        _rip = rip;
-        _pageOffset = offset;
-        int count = Decode(out int length);
+        int count = Begin(page, offset, rip, out int length);
         if (count == 0) return 0;
-        int rareStart = _rare.Offset;
 
         var fragment = new Fragment
         {
@@ -124,26 +119,7 @@ internal sealed unsafe partial class FragmentCompiler
         fragment.FlagsEntry = _mode.IsCounting ? FlagsEntry.SavedFirst : FindFlagsEntry(count);
         int laid = TakeTail(page, rip);
         if (laid == 0) _main.Align();
-        fragment.Start = _main.Offset;
-        _index = 0;
-        _guestOffset = 0;
-        EmitPoll(_main, flagsSaved: false);
-        fragment.EntryHost = _main.Offset;
-        _flags = FlagsAt.Host;
-        if (fragment.FlagsEntry == FlagsEntry.SavedFirst)
-        {
-            _main.Write(_code.SaveFlags);
-            fragment.EntrySaved = _main.Offset;
-            _flags = FlagsAt.Saved;
-        }
-        else if (fragment.FlagsEntry == FlagsEntry.Dead)
-        {
-            fragment.EntrySaved = fragment.EntryHost;
-        }
-
-        if (_mode.IsCounting) EmitCount(count);
-        EmitUnit(count);
-        fragment.End = _main.Offset;
+        EmitFragment(ref fragment, count);
         int index = _cache.Add(fragment);
         if (laid != 0)
         {
@@ -156,75 +132,30 @@ internal sealed unsafe partial class FragmentCompiler
         statistics.Units++;
         statistics.Instructions += count;
         statistics.GuestBytes += length;
-        statistics.HostBytes += fragment.End - fragment.Start + _rare.Offset - rareStart;
+        statistics.HostBytes += fragment.End - fragment.Start + fragment.RareEnd - fragment.RareStart;
         statistics.Ticks += System.Diagnostics.Stopwatch.GetTimestamp() - started;
         return index;
     }
 
-    /// <summary>The fragment's entry for code that has the status flags saved.</summary>
-    public int EntrySaved(int index)
-    {
-        Fragment* fragment = _cache.Fragments + index;
-        if (fragment->EntrySaved != 0) return fragment->EntrySaved;
-        fragment->EntrySaved = _rare.Offset;
-        _rare.Write(_code.RestoreFlags);
-        _rare.WriteBranch(_code.Jump, fragment->EntryHost);
-        return fragment->EntrySaved;
-    }
-
-    /// <summary>As <see cref="EntrySaved"/>, looking for events first.</summary>
-    public int PollSaved(int index)
-    {
-        Fragment* fragment = _cache.Fragments + index;
-        if (fragment->PollSaved != 0) return fragment->PollSaved;
-        int entry = EntrySaved(index);
-        fragment->PollSaved = _rare.Offset;
-        _rare.Write(_code.Poll);
-        EmitPollLoad(_rare, index, flagsSaved: true, EntryOffset(fragment));
-        _rare.WriteBranch(_code.Jump, entry);
-        return fragment->PollSaved;
-    }
-
-    /// <summary>The fragment's entry through the jump table: checks that R15 is its address and that its page's mapping is known to be right.</summary>
-    public int EntryTable(int index)
-    {
-        Fragment* fragment = _cache.Fragments + index;
-        if (fragment->EntryTable != 0) return fragment->EntryTable;
-        CodePage page = _cache.Page(fragment->Page);
-        int entry = EntrySaved(index);
-        int failed = CommonFor(page.Mode).LookUpFailed;
-        fragment->EntryTable = _rare.Offset;
-        ulong linear = page.Linear + fragment->EntryPageOffset;
-        if ((ulong)(int)linear == linear)
-        {
-            _rare.Write(_code.CompareTarget32, (int)linear);
-        }
-        else
-        {
-            WriteImmediate(_rare, Register.R14, linear);
-            _rare.Write(_code.CompareTarget);
-        }
-
-        _rare.WriteBranch(_code.JumpIfNotEqual, failed);
-        _rare.Write([0x44, 0x8b, 0x35, 0, 0, 0, 0]);
-        _rare.Patch(_rare.Offset - sizeof(int), TranslationCache.EpochOffset(page));
-        _rare.Write(page.IsGlobal ? _code.CompareGlobalEpoch : _code.CompareEpoch);
-        _rare.WriteBranch(_code.JumpIfNotEqual, failed);
-        _rare.Write(_code.Poll);
-        EmitPollLoad(_rare, index, flagsSaved: true, EntryOffset(fragment));
-        _rare.WriteBranch(_code.Jump, entry);
-        return fragment->EntryTable;
-    }
-
-    private static ushort EntryOffset(Fragment* fragment) => (ushort)(fragment->EntryPageOffset - fragment->PageOffset);
-
     /// <summary>Forgets what refers to code that has been thrown away.</summary>
     public void Forget() => _tail = default;
+
+    /// <summary>Makes a unit the one that is being compiled. Returns the number of its instructions.</summary>
+    private int Begin(CodePage page, int offset, ulong rip, out int length)
+    {
+        _mode = page.Mode;
+        _exits = CommonFor(_mode);
+        _guest = _cache.Watch(page) + offset;
+        _rip = rip;
+        _pageOffset = offset;
+        _available = (int)Math.Min(4096 - (ulong)offset, CodeEnd - (page.Linear + (ulong)offset));
+        return Decode(out length);
+    }
 
     private int Decode(out int length)
     {
         Decoder decoder = _decoders[_mode.Kind];
-        _bytes.Set(_guest, 4096 - _pageOffset);
+        _bytes.Set(_guest, _available);
         decoder.IP = _rip;
         int count = 0;
         length = 0;
@@ -240,6 +171,32 @@ internal sealed unsafe partial class FragmentCompiler
         }
 
         return count;
+    }
+
+    private void EmitFragment(ref Fragment fragment, int count)
+    {
+        fragment.Start = _main.Offset;
+        fragment.RareStart = _rare.Offset;
+        _index = 0;
+        _guestOffset = 0;
+        EmitPoll(_main, _cache.NextFragment, flagsSaved: false, _guestOffset);
+        fragment.EntryHost = _main.Offset;
+        _flags = FlagsAt.Host;
+        if (fragment.FlagsEntry == FlagsEntry.SavedFirst)
+        {
+            WriteMarked(_main, HostCodeLabel.Flags, _code.SaveFlags);
+            fragment.EntrySaved = _main.Offset;
+            _flags = FlagsAt.Saved;
+        }
+        else if (fragment.FlagsEntry == FlagsEntry.Dead)
+        {
+            fragment.EntrySaved = fragment.EntryHost;
+        }
+
+        if (_mode.IsCounting) EmitCount(count);
+        EmitUnit(count);
+        fragment.End = _main.Offset;
+        fragment.RareEnd = _rare.Offset;
     }
 
     private static bool EndsUnit(in Instruction instruction) =>
@@ -424,9 +381,11 @@ internal sealed unsafe partial class FragmentCompiler
     /// <summary>Leaves so that the instruction is executed by its definition; goes on behind unless the unit ends with it.</summary>
     private void EmitCallOut(SiteKind kind, bool ends)
     {
+        int start = _main.Offset;
         int site = NewSite(kind);
         _main.Write(_code.PushSite, site);
         _main.WriteBranch(_code.Jump, _flags == FlagsAt.Host ? _exits.ExitHost : _exits.ExitSaved);
+        Mark(HostCodeLabel.CallOut, start, _main);
         if (!ends) _cache.Sites[site].Continuation = _main.Offset;
         _flags = FlagsAt.Both;
     }
@@ -456,9 +415,11 @@ internal sealed unsafe partial class FragmentCompiler
                 _slow.RemoveAt(i);
             }
 
+            int stub = _rare.Offset;
             EndPromotions(_rare);
             _rare.Write(_code.PushSite, site);
             _rare.WriteBranch(_code.Jump, _exits.ExitSaved);
+            Mark(HostCodeLabel.CallOut, stub, _rare);
             if (!_promotionsBegun) continue;
             if (!ended)
             {
@@ -489,31 +450,11 @@ internal sealed unsafe partial class FragmentCompiler
         Continuation = -1,
     });
 
-    private void EmitPoll(CodeStream stream, bool flagsSaved)
-    {
-        stream.Write(_code.Poll);
-        EmitPollLoad(stream, _cache.NextFragment, flagsSaved, _guestOffset);
-    }
-
-    private void EmitPollLoad(CodeStream stream, int fragment, bool flagsSaved, ushort guestOffset = 0)
-    {
-        int place = stream.Offset;
-        stream.Write(_code.PollLoad);
-        int site = _cache.NewSite(new Site
-        {
-            Fragment = fragment,
-            Kind = SiteKind.Poll,
-            GuestOffset = guestOffset,
-            FlagsSaved = flagsSaved,
-            HostOffset = place,
-            Continuation = stream.Offset,
-        });
-        _cache.AddFaultSite(place, site);
-    }
-
     /// <summary>Leaves at the limit, otherwise counts all of the unit's instructions: exits before its end take the rest back.</summary>
     private void EmitCount(int count)
     {
+        int start = _main.Offset;
+        int rareStart = _rare.Offset;
         _main.Write(_code.CountCompare);
         int site = NewSite(SiteKind.Limit);
         _cache.Sites[site].FlagsSaved = true;
@@ -522,22 +463,33 @@ internal sealed unsafe partial class FragmentCompiler
         _rare.WriteBranch(_code.Jump, _exits.ExitSaved);
         Encode(Instruction.Create(Code.Lea_r64_m, Register.R14, new MemoryOperand(Register.R14, (long)count, 8)));
         StoreState(StateOffsets.InstructionCount, Register.R14);
+        Mark(HostCodeLabel.Count, start, _main);
+        Mark(HostCodeLabel.Count, rareStart, _rare);
         _flags = FlagsAt.Saved;
     }
 
     private void NeedSaved()
     {
         if (_flags != FlagsAt.Host) return;
-        _main.Write(_code.SaveFlags);
+        WriteMarked(_main, HostCodeLabel.Flags, _code.SaveFlags);
         _flags = FlagsAt.Both;
     }
 
     private void NeedHost()
     {
         if (_flags != FlagsAt.Saved) return;
-        _main.Write(_code.RestoreFlags);
+        WriteMarked(_main, HostCodeLabel.Flags, _code.RestoreFlags);
         _flags = FlagsAt.Both;
     }
+
+    private void WriteMarked(CodeStream stream, HostCodeLabel label, byte[] template)
+    {
+        int start = stream.Offset;
+        stream.Write(template);
+        Mark(label, start, stream);
+    }
+
+    private void Mark(HostCodeLabel label, int start, CodeStream stream) => Listener?.Marked(label, start, stream.Offset);
 
     private void Encode(in Instruction instruction)
     {

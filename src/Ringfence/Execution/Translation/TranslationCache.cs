@@ -82,6 +82,9 @@ internal sealed unsafe class TranslationCache : ICodeWatcher, IMappingObserver, 
     /// <summary>Address at which offset 0 is executed.</summary>
     public byte* Executable => _code.Executable;
 
+    /// <summary>The same bytes to read and write.</summary>
+    public byte* Writable => _code.Writable;
+
     /// <summary>Offset of the code that a mode's jump table leads to where it knows nothing better.</summary>
     public Func<TranslationMode, int> LookUpFailed { get; set; } = _ => 0;
 
@@ -175,6 +178,17 @@ internal sealed unsafe class TranslationCache : ICodeWatcher, IMappingObserver, 
     {
         Sites[_siteCount] = site;
         return _siteCount++;
+    }
+
+    /// <summary>The number the next site will have.</summary>
+    public int NextSite => _siteCount;
+
+    /// <summary>Forgets the last sites, from one on.</summary>
+    public void ForgetSites(int first)
+    {
+        for (int i = first; i < _siteCount; i++)
+            if (_faultSites.TryGetValue(Sites[i].HostOffset, out int site) && site == i) _faultSites.Remove(Sites[i].HostOffset);
+        _siteCount = first;
     }
 
     /// <summary>Records that the host instruction at an offset may fault, and what the fault means.</summary>

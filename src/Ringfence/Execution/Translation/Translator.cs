@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Ringfence.Execution.Translation.Listing;
 using Ringfence.Host;
 using Ringfence.Memory;
 using Ringfence.Processors;
@@ -75,6 +76,19 @@ internal sealed unsafe class Translator : EngineLoop
 
     /// <summary>Bytes of emitted code in the cache.</summary>
     public long CacheBytes => _cache.UsedBytes;
+
+    /// <summary>Lists the fragments of a guest address as they are now, one for each mode that has one. Only while the processor does not run.</summary>
+    public IReadOnlyList<ListedUnit> ListFragments(ulong rip)
+    {
+        List<ListedUnit> units = [];
+        for (int i = 1; i < _cache.NextFragment && _cache.HasRoom; i++)
+        {
+            Fragment* fragment = _cache.Fragments + i;
+            if (fragment->IsAlive && fragment->Rip == rip && fragment->TraceOf == 0) units.Add(TranslationListing.OfFragment(_cache, _compiler, i));
+        }
+
+        return units;
+    }
 
     /// <inheritdoc/>
     public override void Dispose()
@@ -365,20 +379,11 @@ internal sealed unsafe class Translator : EngineLoop
         ulong rip = fragment->Rip + (ulong)(long)site->Distance;
         s->Rip = _mode.IsLong ? rip : (uint)rip;
         if (_lockStep is not null) return 0;
-        bool alive = fragment->IsAlive;
         int target = FindFragment();
         if (target <= 0) return 0;
-        if (!alive || site->HostOffset == 0 || site->IsLinked) return _cache.Fragments[Best(target)].EntryHost;
         target = Best(target);
-        Fragment* to = _cache.Fragments + target;
-        bool backward = site->Distance <= site->GuestOffset;
-        bool saved = !site->FlagsInHost || (site->FlagsSaved && to->FlagsEntry == FlagsEntry.SavedFirst);
-        int entry = saved
-            ? backward ? _compiler.PollSaved(target) : _compiler.EntrySaved(target)
-            : backward ? to->Start : to->EntryHost;
-        _cache.Link(number, target, entry);
-        Statistics.Sizes[_mode.Kind].Chained++;
-        return to->EntryHost;
+        // What is not chained comes here every time: a cycle of such transfers looks for events here.
+        return _compiler.TryChain(number, target) || ArmPoll() ? _cache.Fragments[target].EntryHost : 0;
     }
 
     /// <summary>An indirect transfer, or one to another page, whose target the jump table does not know.</summary>
@@ -404,7 +409,8 @@ internal sealed unsafe class Translator : EngineLoop
         if (found <= 0) return 0;
         found = Best(found);
         _cache.SetJumpTarget(target, _compiler.EntryTable(found));
-        return _cache.Fragments[found].EntryHost;
+        // Targets that take each other's place in the table come here every time.
+        return ArmPoll() ? _cache.Fragments[found].EntryHost : 0;
     }
 
     /// <summary>The trace that has taken a fragment's place, or the fragment.</summary>
