@@ -28,7 +28,7 @@ internal sealed class TranslateCommand : Command, IHasExamples
     /// <inheritdoc/>
     public string Examples => """
         Examples:
-          ringfence translate --hex "89 f9 be 02 00 00 00 39 ce 7d 0f 89 c8 99 f7 fe"
+          ringfence translate --hex "89 f9 39 ce 7d 01 90 c3"
               translates 64-bit code
           ringfence translate --bits 16 --origin 0x7c00 bootsector.bin
               translates a boot sector where the firmware loads it
@@ -36,12 +36,12 @@ internal sealed class TranslateCommand : Command, IHasExamples
               with what happens when a check fails
 
         Labels of emitted instructions:
-          IDENT    the guest's own            MEM    a checked access to memory
-          JCC      a conditional branch       JMP    a jump
-          CALL     a call                     RET    a return
-          INLINE   done in place              CALLOUT  done by the monitor
-          POLL     looks for events           FLAGS  saves or loads the status flags
-          LINK     the way on                 ENTRY  a special entry
+          IDENT    the guest's own             MEM      a checked access to memory
+          JCC      a conditional branch        JMP      a jump
+          CALL     a call                      RET      a return
+          INLINE   done in place               CALLOUT  done by the monitor
+          POLL     looks for events            FLAGS    saves or loads the status flags
+          LINK     the way on                  ENTRY    a special entry
         """;
 
     private static Option<string> Text(string name, string value, string description) =>
@@ -74,6 +74,7 @@ internal sealed class TranslateCommand : Command, IHasExamples
     /// <summary>At most one byte more than can be listed is read.</summary>
     private static byte[] ReadFile(string path)
     {
+        if (path.StartsWith('-') && !File.Exists(path)) throw new UserErrorException($"'{path}' is not an option; see ringfence translate --help");
         if (Directory.Exists(path)) throw new UserErrorException($"{path}: is a folder, not a file");
         try
         {

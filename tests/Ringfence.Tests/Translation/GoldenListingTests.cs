@@ -1,6 +1,8 @@
 using System.Globalization;
 using System.Runtime.Intrinsics.X86;
 using System.Text;
+using Ringfence.Cli.Commands;
+using Ringfence.Cli.Listing;
 using Ringfence.Execution.Translation.Listing;
 
 namespace Ringfence.Tests.Translation;
@@ -11,32 +13,41 @@ namespace Ringfence.Tests.Translation;
 /// </summary>
 public sealed class GoldenListingTests
 {
-    private const string FileName = "listings.txt";
-    private const string ActualName = "listings.actual.txt";
-
     [SkippableFact]
     public void Representative_instructions_are_compiled_as_reviewed()
     {
-        Skip.IfNot(TranslationListing.IsSupported, "Binary translation needs x86-64 Linux.");
-        Skip.IfNot(Bmi2.IsSupported, "The reviewed code uses BMI2.");
-        string folder = Folder();
-        string[] lines = File.ReadAllLines(Path.Combine(folder, FileName));
-        var actual = new StringBuilder();
-        foreach (string line in lines.TakeWhile(l => !l.StartsWith('['))) actual.Append(line).Append('\n');
-        string[] cases = [.. lines.Where(l => l.StartsWith('['))];
-        actual.AppendJoin('\n', cases.Select(c => Describe(c)));
+        string path = Source("tests", "Ringfence.Tests", "Translation", "listings.txt");
+        string[] lines = File.ReadAllLines(path);
+        IEnumerable<string> head = lines.TakeWhile(l => !l.StartsWith('[')).Select(l => l + "\n");
+        IEnumerable<string> cases = lines.Where(l => l.StartsWith('[')).Select(Describe);
+        ShouldStayAsReviewed(path, string.Concat(head) + string.Join('\n', cases));
+    }
 
-        string path = Path.Combine(folder, ActualName);
-        File.Delete(path);
-        string[] expected = lines;
-        string[] now = actual.ToString().TrimEnd('\n').Split('\n');
-        if (now.SequenceEqual(expected)) return;
-        File.WriteAllText(path, actual.ToString());
-        int first = now.Zip(expected).TakeWhile(pair => pair.First == pair.Second).Count();
-        string inCase = now.Take(first + 1).LastOrDefault(l => l.StartsWith('[')) ?? "the head";
-        Assert.Fail(
-            $"Emitted code has changed, first in line {first + 1} ({inCase}). Look at it: diff {path.Replace(ActualName, FileName, StringComparison.Ordinal)} {path}. "
-            + $"If it is right: mv {path} {path.Replace(ActualName, FileName, StringComparison.Ordinal)}");
+    [SkippableFact]
+    public void The_documentation_shows_what_the_command_prints()
+    {
+        const string Begin = "```text\n";
+        string path = Source("docs", "translation.md");
+        string text = File.ReadAllText(path);
+        string hex = Convert.ToHexStringLower(Samples.IsPrime);
+        text.ShouldContain($"ringfence translate --hex \"{string.Join(' ', hex.Chunk(2).Select(pair => new string(pair)))}\"");
+        int start = text.IndexOf(Begin, StringComparison.Ordinal) + Begin.Length;
+        int end = text.IndexOf("```", start, StringComparison.Ordinal);
+        var options = new TranslateOptions(Samples.IsPrime, 64, 0x1000, ShowRarePaths: false, ShowBytes: false);
+        string listing = new ListingPrinter(TranslationListing.Create(options.Code, options.Bits, options.Origin), options).ToText(onTerminal: false);
+        ShouldStayAsReviewed(path, text[..start] + listing + text[end..]);
+    }
+
+    private static void ShouldStayAsReviewed(string path, string actual)
+    {
+        string extension = Path.GetExtension(path);
+        string actualPath = Path.ChangeExtension(path, ".actual" + extension);
+        File.Delete(actualPath);
+        string expected = File.ReadAllText(path);
+        if (actual == expected) return;
+        File.WriteAllText(actualPath, actual);
+        int line = actual.Split('\n').Zip(expected.Split('\n')).TakeWhile(pair => pair.First == pair.Second).Count() + 1;
+        Assert.Fail($"Emitted code has changed, first in line {line}. Look at it: diff {path} {actualPath}. If it is right: mv {actualPath} {path}");
     }
 
     private static string Describe(string header)
@@ -62,19 +73,25 @@ public sealed class GoldenListingTests
         return text.ToString();
 
         void AppendGuest(ListedInstruction guest) => text.Append(guest.Text).Append('\n');
-        void Append(ListedHostInstruction host, string indent) =>
+        void Append(ListedHostInstruction host, string indent)
+        {
+            // What is the same in every fragment is left out.
+            if (host.Label is HostCodeLabel.Link or HostCodeLabel.Poll && (host.GuestIndex is null || indent.Contains('~', StringComparison.Ordinal))) return;
             text.Append(indent).Append(host.Text.PadRight(40)).Append(' ').Append(host.Label.ToString().ToUpperInvariant()).Append('\n');
+        }
     }
 
-    /// <summary>The folder of this file in the sources.</summary>
-    private static string Folder()
+    /// <summary>A file of the sources, on a host that emits the code that was reviewed.</summary>
+    private static string Source(params string[] parts)
     {
+        Skip.IfNot(TranslationListing.IsSupported, "Binary translation needs x86-64 Linux.");
+        Skip.IfNot(Bmi2.IsSupported, "The reviewed code uses BMI2.");
         for (DirectoryInfo? folder = new(AppContext.BaseDirectory); folder is not null; folder = folder.Parent)
         {
-            string path = Path.Combine(folder.FullName, "tests", "Ringfence.Tests", "Translation");
-            if (File.Exists(Path.Combine(path, FileName))) return path;
+            string path = Path.Combine([folder.FullName, .. parts]);
+            if (File.Exists(path)) return path;
         }
 
-        throw new FileNotFoundException($"The sources with {FileName} are not here.");
+        throw new FileNotFoundException($"The sources with {parts[^1]} are not here.");
     }
 }
