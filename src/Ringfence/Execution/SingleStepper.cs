@@ -66,7 +66,8 @@ internal sealed unsafe class SingleStepper : IDisposable
         int have = first;
         while (true)
         {
-            bool cached = slot->Rip == rip && slot->Kind == kind && slot->Length <= have && slot->Length != 0
+            // Where it lies in its page is part of an operation: another code segment may have the same instruction at the same RIP elsewhere.
+            bool cached = slot->Rip == rip && slot->Kind == kind && slot->Offset == offset && slot->Length <= have && slot->Length != 0
                 && new ReadOnlySpan<byte>(slot->Bytes, slot->Length).SequenceEqual(new ReadOnlySpan<byte>(bytes, slot->Length));
             Operation* op = (Operation*)slot->Operations;
             if (cached) return op;
@@ -74,6 +75,7 @@ internal sealed unsafe class SingleStepper : IDisposable
             {
                 slot->Rip = rip;
                 slot->Kind = kind;
+                slot->Offset = offset;
                 slot->Length = op->Length;
                 new ReadOnlySpan<byte>(bytes, op->Length).CopyTo(new Span<byte>(slot->Bytes, 16));
                 return op;
@@ -175,6 +177,7 @@ internal sealed unsafe class SingleStepper : IDisposable
         public fixed byte Operations[2 * Operation.SizeInBytes];
         public ulong Rip;
         public int Kind;
+        public int Offset;
         public int Length;
         public fixed byte Bytes[16];
     }

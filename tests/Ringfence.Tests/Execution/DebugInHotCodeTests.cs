@@ -238,6 +238,31 @@ public sealed unsafe class DebugInHotCodeTests
     }
 
     [EngineFact]
+    public void The_same_instruction_at_the_same_offset_of_two_segments_is_stepped_right_in_each()
+    {
+        using var machine = new TestMachine();
+        machine.Enter(16);
+        foreach (uint @base in new[] { TestMachine.Code, TestMachine.Code + 0x1230, TestMachine.Code, TestMachine.Code + 0x230 })
+        {
+            machine.Store(@base, 0xb8, 1, 0, 0x40, 0xf4);              // mov ax, 1; inc ax; hlt
+            machine.Load(SegmentIndex.Cs, (ushort)(@base >> 4), @base, 0xffff, 0x9b);
+            machine.StartAt(0);
+            machine.State->Gpr[Gpr.Rsp] = 0x8000;
+            machine.State->Rflags = RflagsBits.AlwaysOne | RflagsBits.Tf;
+            machine.Processor.RefreshMode();
+            foreach (uint next in new[] { 3U, 4U })
+            {
+                machine.RunToVector().ShouldBe(1);
+                machine.Frame(1).Rip.ShouldBe(next);
+                machine.Frame(1).Cs.ShouldBe((ushort)(@base >> 4));
+                machine.Resume();
+            }
+
+            ((ushort)machine.State->Gpr[Gpr.Rax]).ShouldBe((ushort)2);
+        }
+    }
+
+    [EngineFact]
     public void A_fault_of_a_stepped_instruction_is_no_trap_and_its_frame_has_TF()
     {
         using TestMachine machine = Make();
