@@ -1,4 +1,5 @@
 using Ringfence.Execution;
+using Ringfence.Execution.Translation;
 using Ringfence.Machines;
 using Ringfence.Processors;
 using Ringfence.Tests.Support;
@@ -25,15 +26,26 @@ internal static class Engines
     /// <summary>The same for <see cref="MachineOptions.Engine"/>.</summary>
     public static EngineKind CurrentKind => KindOf(Current);
 
+    /// <summary>
+    /// The translator with every hot path compiled at once, where the sampler would take its time; it counts no instructions. A row for tests
+    /// of processors (RINGFENCE_ENGINES=traces), not of whole machines.
+    /// </summary>
+    public const string Traces = "traces";
+
+    /// <summary>Does the current engine stop at an instruction limit?</summary>
+    public static bool StopsAtLimit => Current != Traces;
+
     /// <summary>Makes the engine of the test that runs for a processor.</summary>
-    public static IExecutionEngine Create(Processor processor) => EngineFactory.Create(CurrentKind, processor);
+    public static IExecutionEngine Create(Processor processor) =>
+        Current == Traces ? new Translator(processor, tracesAtOnce: true) : EngineFactory.Create(CurrentKind, processor);
 
     /// <summary>Makes an engine the current one of the calling asynchronous method and of everything that it starts.</summary>
     public static void Enter(string name) => Row.Value = name;
 
     // A name that does not exist fails the tests that ask for it; discovery must not fail, since then nothing would.
     private static EngineKind KindOf(string name) =>
-        Enum.TryParse(name, ignoreCase: true, out EngineKind kind) ? kind : throw new ArgumentOutOfRangeException(nameof(name), name, "No such engine.");
+        name == Traces ? EngineKind.Translator
+            : Enum.TryParse(name, ignoreCase: true, out EngineKind kind) ? kind : throw new ArgumentOutOfRangeException(nameof(name), name, "No such engine.");
 
     private static string[]? Chosen()
     {

@@ -87,6 +87,7 @@ public sealed unsafe class CallGateTests
     [InlineData(0x70, 12, 0x70U)] // not present: #SS
     public void The_stack_segment_of_an_inner_level_is_checked_with_TS(int ss, int vector, uint errorCode)
     {
+        Skip.IfNot(Engines.StopsAtLimit, "It runs to an instruction limit.");
         using var machine = new TestMachine();
         machine.EnterProtected();
         machine.EnterUser();

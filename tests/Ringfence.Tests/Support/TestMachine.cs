@@ -175,6 +175,8 @@ internal sealed unsafe class TestMachine : IDisposable
     public ExitReason RunToHalt(ulong limit = 100_000)
     {
         State->InstructionLimit = State->InstructionCount + limit;
+        if (Engines.StopsAtLimit) return Engine.Run();
+        using var watchdog = new Timer(_ => Processor.Post(ProcessorEvents.Stop), null, TimeSpan.FromSeconds(20), Timeout.InfiniteTimeSpan);
         return Engine.Run();
     }
 

@@ -52,9 +52,10 @@ internal readonly record struct TranslationMode(uint Bits)
     /// <summary>The mode of a processor.</summary>
     /// <param name="s">Its state.</param>
     /// <param name="isChecked">Each access takes the slow path.</param>
+    /// <param name="isCounting">Instructions are counted.</param>
     /// <param name="simd">XMM registers are to be in the host's.</param>
     /// <param name="codeContext">Number that stands for base and limit of a CS that is not flat.</param>
-    public static unsafe TranslationMode Of(VcpuState* s, bool isChecked, bool simd, uint codeContext)
+    public static unsafe TranslationMode Of(VcpuState* s, bool isChecked, bool isCounting, bool simd, uint codeContext)
     {
         bool isLong = s->Mode == ProcessorMode.Long;
         uint bits = (uint)CodeSize.KindOf(s);
@@ -62,7 +63,7 @@ internal readonly record struct TranslationMode(uint Bits)
         else if ((s->SystemFlags & RflagsBits.Ac) != 0) bits |= AccessBit;
         if (isChecked) bits |= CheckedBit;
         if (simd) bits |= SimdBit;
-        if (s->InstructionLimit != ulong.MaxValue) bits |= CountingBit;
+        if (isCounting) bits |= CountingBit;
         if (isLong) return new TranslationMode(bits | FlatCodeBit | (2 << StackShift));
         if (codeContext == 0) bits |= FlatCodeBit;
         bits |= codeContext << CodeContextShift;

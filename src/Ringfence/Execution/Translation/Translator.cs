@@ -33,16 +33,19 @@ internal sealed unsafe class Translator : EngineLoop
 
     private readonly LockStep? _lockStep;
     private readonly Timer? _sampler;
+    private readonly bool _tracesAtOnce;
     private bool _isRunning;
 
     /// <summary>Makes the translator of a processor.</summary>
     /// <param name="processor">The processor.</param>
     /// <param name="lockStep">Compare each unit with the interpreter.</param>
+    /// <param name="tracesAtOnce">For tests: every fragment that can become a trace does so before it first runs, and nothing is counted.</param>
     /// <exception cref="PlatformNotSupportedException">This host is not x86-64 Linux.</exception>
-    public Translator(Processor processor, bool lockStep = false)
+    public Translator(Processor processor, bool lockStep = false, bool tracesAtOnce = false)
         : base(processor)
     {
         if (!IsSupported) throw new PlatformNotSupportedException("Binary translation needs x86-64 Linux.");
+        _tracesAtOnce = tracesAtOnce;
         FaultRedirection.Install(StateOffsets.Fault);
         _cache = new TranslationCache(processor) { Invalidated = () => Exits.Count(ExitReason.CodeModification) };
         _compiler = new FragmentCompiler(processor, _cache);
@@ -179,7 +182,7 @@ internal sealed unsafe class Translator : EngineLoop
             if (!TranslationMode.IsFlatCodeSegment(cs)) context = CodeContext(cs);
         }
 
-        return TranslationMode.Of(s, Processor.Mmu.ChecksEachAccess, simd, context);
+        return TranslationMode.Of(s, Processor.Mmu.ChecksEachAccess, s->InstructionLimit != ulong.MaxValue && !_tracesAtOnce, simd, context);
     }
 
     /// <summary>A number for base and limit of a code segment that is not flat; there are few in a guest's life.</summary>
@@ -414,7 +417,11 @@ internal sealed unsafe class Translator : EngineLoop
     }
 
     /// <summary>The trace that has taken a fragment's place, or the fragment.</summary>
-    private int Best(int fragment) => _cache.Fragments[fragment].Trace != 0 ? _cache.Fragments[fragment].Trace : fragment;
+    private int Best(int fragment)
+    {
+        if (_tracesAtOnce) TakeSample(fragment);
+        return _cache.Fragments[fragment].Trace != 0 ? _cache.Fragments[fragment].Trace : fragment;
+    }
 
     /// <summary>
     /// A look for events found none: it was the sampler's. Fragments where it happens again are hot and become traces.
@@ -424,7 +431,7 @@ internal sealed unsafe class Translator : EngineLoop
     {
         Fragment* fragment = _cache.Fragments + index;
         if (!_mode.IsLong || !_mode.IsUser || _mode.IsCounting || _mode.IsChecked || fragment->Trace != 0 || fragment->TraceOf != 0
-            || fragment->HasNoTrace || !fragment->IsAlive || ++fragment->Samples < SamplesOfHotCode || !_cache.HasRoom) return false;
+            || fragment->HasNoTrace || !fragment->IsAlive || (++fragment->Samples < SamplesOfHotCode && !_tracesAtOnce) || !_cache.HasRoom) return false;
         _cache.Windows ??= new WindowMap(Processor);
         if (_compiler.CompileTrace(index, _cache.Windows) != 0)
         {

@@ -41,7 +41,7 @@ internal sealed unsafe class ListingProcessor : IDisposable
         Cache = new TranslationCache(Processor);
         Compiler = new FragmentCompiler(Processor, Cache) { CodeEnd = origin + (ulong)code.Length };
         bool isFlat = bits == 64 || TranslationMode.IsFlatCodeSegment(s->Segment(SegmentIndex.Cs));
-        Mode = TranslationMode.Of(s, isChecked: false, simd: true, codeContext: isFlat ? 0U : 1);
+        Mode = TranslationMode.Of(s, isChecked: false, isCounting: false, simd: true, codeContext: isFlat ? 0U : 1);
     }
 
     /// <summary>The processor.</summary>
