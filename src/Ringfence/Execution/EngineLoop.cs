@@ -42,8 +42,20 @@ internal abstract unsafe class EngineLoop : IExecutionEngine
     /// <inheritdoc/>
     public ExitReason Run()
     {
-        VcpuState* s = State;
         Prepare();
+        try
+        {
+            return RunToExit();
+        }
+        finally
+        {
+            BringBack();
+        }
+    }
+
+    private ExitReason RunToExit()
+    {
+        VcpuState* s = State;
         while (true)
         {
             if ((Volatile.Read(ref s->Events) & s->EventMask) != 0 && TryHandleEvents(out ExitReason reason)) return Count(reason);
@@ -66,6 +78,11 @@ internal abstract unsafe class EngineLoop : IExecutionEngine
 
     /// <summary>Called when <see cref="Run"/> begins, on the thread that will run guest code.</summary>
     private protected virtual void Prepare()
+    {
+    }
+
+    /// <summary>Brings to the state what an engine keeps elsewhere between two runs of guest code.</summary>
+    private protected virtual void BringBack()
     {
     }
 

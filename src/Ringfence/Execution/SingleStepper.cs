@@ -35,6 +35,9 @@ internal sealed unsafe class SingleStepper : IDisposable
     /// <summary>Called before each stepped instruction, with RIP exact.</summary>
     public Action<Processor>? Tracer { get; set; }
 
+    /// <summary>Called first of all by <see cref="Step"/>: brings to the state what an engine keeps elsewhere.</summary>
+    public Action? BringBack { get; set; }
+
     /// <summary>Delivers the pending fault to the guest.</summary>
     public void DeliverFault()
     {
@@ -116,6 +119,7 @@ internal sealed unsafe class SingleStepper : IDisposable
     /// </summary>
     public void Step()
     {
+        BringBack?.Invoke();
         VcpuState* s = _s;
         ulong rip = s->Rip;
         bool shadow = s->InterruptShadow != 0;

@@ -65,6 +65,15 @@ public unsafe struct NativeCodeState
     /// <summary>The host's MXCSR outside translated code.</summary>
     public uint HostMxcsr;
 
+    /// <summary>The site of the last numeric x87 instruction that translated code executed; 0: the state's pointers are right.</summary>
+    public uint X87Note;
+
+    /// <summary>The site of the last one with a memory operand; 0: the state's data pointer is right.</summary>
+    public uint X87DataNote;
+
+    /// <summary>Its operand's linear address.</summary>
+    public ulong X87DataAddress;
+
     /// <summary>Scratch of emitted code.</summary>
     public uint Scratch;
 

@@ -229,6 +229,9 @@ public unsafe struct VcpuState
     /// </summary>
     public byte SimdUnavailable;
 
+    /// <summary>Translator: 1 while the x87 registers are in this structure, 0 while the host's unit holds them. Must follow <see cref="SimdUnavailable"/>.</summary>
+    public byte X87InState;
+
     /// <summary>Where slow memory paths leave what they read, and where read-modify-write operands that are not plain RAM are changed.</summary>
     public fixed ulong Transfer[8];
 

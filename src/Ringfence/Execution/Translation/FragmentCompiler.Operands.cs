@@ -117,7 +117,9 @@ internal sealed unsafe partial class FragmentCompiler
 
         Encode(host);
         StoreResidents(info);
-        if (site != 0) _cache.Sites[site].Continuation = _main.Offset;
+        EmitPointers(site, address, 0);
+        // Without a memory operand only an exception leads to the site, and nothing goes on here.
+        if (site != 0 && memory >= 0) _cache.Sites[site].Continuation = _main.Offset;
         AfterFlags(instruction);
     }
 
@@ -317,15 +319,7 @@ internal sealed unsafe partial class FragmentCompiler
     /// </summary>
     private Register EmitAddress(in Instruction instruction, int size, bool write)
     {
-        SegmentIndex segment = instruction.MemorySegment switch
-        {
-            Register.ES => SegmentIndex.Es,
-            Register.CS => SegmentIndex.Cs,
-            Register.SS => SegmentIndex.Ss,
-            Register.FS => SegmentIndex.Fs,
-            Register.GS => SegmentIndex.Gs,
-            _ => SegmentIndex.Ds,
-        };
+        SegmentIndex segment = SegmentOf(instruction);
         // A flat CS is good for reading; nothing but its own check says whether it can be written.
         bool based = _mode.IsLong ? segment is SegmentIndex.Fs or SegmentIndex.Gs
             : !_mode.IsFlat(segment) || (write && segment == SegmentIndex.Cs);
@@ -367,6 +361,16 @@ internal sealed unsafe partial class FragmentCompiler
             new MemoryOperand(Register.R15, Register.R14)));
         return Register.R15;
     }
+
+    private static SegmentIndex SegmentOf(in Instruction instruction) => instruction.MemorySegment switch
+    {
+        Register.ES => SegmentIndex.Es,
+        Register.CS => SegmentIndex.Cs,
+        Register.SS => SegmentIndex.Ss,
+        Register.FS => SegmentIndex.Fs,
+        Register.GS => SegmentIndex.Gs,
+        _ => SegmentIndex.Ds,
+    };
 
     /// <summary>Checks an access; afterwards [address + R13] is the operand in the host's address space. Changes R14 and the host's flags.</summary>
     private void EmitProbe(Register address, int size, bool write)

@@ -170,6 +170,7 @@ internal sealed unsafe partial class FragmentCompiler
 
     private void EmitTraceChecks(TracePlan plan)
     {
+        EmitTraceX87Check();
         _slow.Clear();
         foreach ((int window, uint slot) in plan.Slots)
         {
@@ -235,11 +236,14 @@ internal sealed unsafe partial class FragmentCompiler
             _guestOffset = (ushort)(step.Instruction.IP - _rip);
             _slow.Clear();
             int start = _main.Offset;
+            BeginInstructionX87(step.Kind);
             bool ended = EmitStep(ref step, plan, top);
             if (_slow.Count != 0) EmitSlowStubs(start, ended);
+            EndInstructionX87(step.Instruction, step.Kind);
             if (ended) return;
         }
 
+        NoteX87();
         if (_isLoop)
         {
             NeedDeltas(plan);
@@ -493,6 +497,9 @@ internal sealed unsafe partial class FragmentCompiler
                 NeedSaved();
                 EmitIndirect(popped);
                 return true;
+            case TranslationKind.X87:
+                EmitWindowedX87(instruction, window);
+                return false;
             default:
                 EmitWindowedGeneral(instruction, window);
                 return false;
@@ -604,6 +611,7 @@ internal sealed unsafe partial class FragmentCompiler
         host.MemoryDisplSize = operand.DisplSize;
         EmitWindowedAccess(host, window);
         StoreResidents(info);
+        EmitPointers(_windowSite, address, displacement);
         _scratch[0] = Register.R14;
         _scratch[1] = Register.R13;
         _scratch[2] = Register.R15;

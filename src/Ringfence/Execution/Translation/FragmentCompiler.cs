@@ -179,6 +179,7 @@ internal sealed unsafe partial class FragmentCompiler
         fragment.RareStart = _rare.Offset;
         _index = 0;
         _guestOffset = 0;
+        BeginUnitX87(isTrace: false);
         EmitPoll(_main, _cache.NextFragment, flagsSaved: false, _guestOffset);
         fragment.EntryHost = _main.Offset;
         _flags = FlagsAt.Host;
@@ -295,8 +296,10 @@ internal sealed unsafe partial class FragmentCompiler
             int start = _main.Offset;
             int rareStart = _rare.Offset;
             TranslationKind kind = KindOf(instruction);
+            BeginInstructionX87(kind);
             ended = Emit(ref instruction, kind);
             if (_slow.Count != 0) EmitSlowStubs(start, ended);
+            EndInstructionX87(instruction, kind);
             Listener?.Emitted(_index, instruction, kind, start, _main.Offset, rareStart, _rare.Offset);
         }
 
@@ -305,6 +308,7 @@ internal sealed unsafe partial class FragmentCompiler
         int exit = _main.Offset;
         int rareExit = _rare.Offset;
         _index = count - 1;
+        NoteX87();
         EmitFallThrough(last.NextIP);
         Listener?.Emitted(-1, default, TranslationKind.Jump, exit, _main.Offset, rareExit, _rare.Offset);
     }
@@ -323,6 +327,9 @@ internal sealed unsafe partial class FragmentCompiler
             case TranslationKind.Simd:
                 if (_mode.IsSimd) EmitGeneral(ref instruction, mayFault: false);
                 else EmitCallOut(SiteKind.Simd, ends: false);
+                return false;
+            case TranslationKind.X87:
+                EmitX87(ref instruction);
                 return false;
             case TranslationKind.AddressOf:
                 EmitAddressOf(ref instruction);
@@ -448,6 +455,9 @@ internal sealed unsafe partial class FragmentCompiler
         Kind = kind,
         FlagsSaved = _flags != FlagsAt.Host,
         Continuation = -1,
+        UsesX87 = X87Table.UsesX87(_unit[_index].Code),
+        ExpectsX87 = _x87Known,
+        X87Note = _pendingNote,
     });
 
     /// <summary>Leaves at the limit, otherwise counts all of the unit's instructions: exits before its end take the rest back.</summary>

@@ -83,6 +83,9 @@ internal sealed class HostCode
             c.and(__dword_ptr.gs[StateOffsets.SystemFlags], ~0x200);
             c.and(__dword_ptr.gs[StateOffsets.EventMask], ~Processors.ProcessorEvents.Interrupt);
         });
+        CheckX87 = Assemble(c => c.test(__dword_ptr.gs[StateOffsets.SimdUnavailable], 0xff02));
+        NoteX87 = Assemble(c => c.mov(__dword_ptr.gs[StateOffsets.X87Note], 0x11223344));
+        NoteX87Data = Assemble(c => c.mov(__dword_ptr.gs[StateOffsets.X87DataNote], 0x11223344));
         CompareEvents = Assemble(c => c.cmp(__dword_ptr.gs[StateOffsets.Events], 0));
         SetInterrupts = Assemble(c =>
         {
@@ -155,6 +158,18 @@ internal sealed class HostCode
 
     /// <summary>Load the windows' deltas to the registers that hold them in traces.</summary>
     public byte[][] LoadDelta { get; }
+
+    /// <summary>
+    /// "Not equal" if CR0.EM or CR0.TS is set or the x87 registers are in the state: <see cref="Processors.VcpuState.SimdUnavailable"/> and
+    /// <see cref="Processors.VcpuState.X87InState"/> behind it in one test.
+    /// </summary>
+    public byte[] CheckX87 { get; }
+
+    /// <summary>Notes the last numeric x87 instruction. Hole: its site.</summary>
+    public byte[] NoteX87 { get; }
+
+    /// <summary>Notes the last numeric x87 instruction with a memory operand. Hole: its site.</summary>
+    public byte[] NoteX87Data { get; }
 
     public byte[] ClearInterrupts { get; }
 

@@ -62,6 +62,8 @@ internal sealed unsafe class LockStep
             while (op is not null) op = op->Execute(_processor, _s, op);
             if (_s->FaultPending != 0) break;
             _undefined = (_undefined & ~(instruction.RflagsWritten | instruction.RflagsCleared | instruction.RflagsSet)) | instruction.RflagsUndefined;
+            // Intel's processors clear C1, AMD's leave it alone.
+            if (instruction.Mnemonic is Mnemonic.Fcomi or Mnemonic.Fcomip or Mnemonic.Fucomi or Mnemonic.Fucomip) _undefined |= RflagsBits.C1;
         }
 
         _listing = listing.ToString();
@@ -86,7 +88,9 @@ internal sealed unsafe class LockStep
         if ((_undefined & RflagsBits.ZF) != 0) mask &= ~64UL;
         if ((_undefined & RflagsBits.SF) != 0) mask &= ~128UL;
         if ((_undefined & RflagsBits.OF) != 0) mask &= ~2048UL;
-        actual.Describe(_expected, mask, differences);
+        int conditionCodes = ((_undefined & RflagsBits.C0) != 0 ? 0x100 : 0) | ((_undefined & RflagsBits.C1) != 0 ? 0x200 : 0)
+            | ((_undefined & RflagsBits.C2) != 0 ? 0x400 : 0) | ((_undefined & RflagsBits.C3) != 0 ? 0x4000 : 0);
+        actual.Describe(_expected, mask, ~conditionCodes, differences);
         foreach (Write write in _writes) write.Compare(differences);
         if (differences.Length == 0) return;
         throw new InvalidOperationException(
@@ -163,6 +167,16 @@ internal sealed unsafe class LockStep
     {
         private fixed ulong _gpr[16];
         private fixed ulong _xmm[32];
+        private fixed ulong _significands[8];
+        private fixed ushort _signExponents[8];
+        private ulong _x87InstructionPointer;
+        private ulong _x87DataPointer;
+        private ushort _x87Control;
+        private ushort _x87Status;
+        private ushort _x87Opcode;
+        private ushort _x87InstructionSelector;
+        private ushort _x87DataSelector;
+        private byte _x87Tag;
         private ulong _statusResult;
         private ulong _statusCarries;
         private ulong _rip;
@@ -183,6 +197,20 @@ internal sealed unsafe class LockStep
             Snapshot result = default;
             for (int i = 0; i < 16; i++) result._gpr[i] = s->Gpr[i];
             for (int i = 0; i < 32; i++) result._xmm[i] = s->Xmm[i];
+            for (int i = 0; i < 8; i++)
+            {
+                result._significands[i] = s->X87Significand[i];
+                result._signExponents[i] = s->X87SignExponent[i];
+            }
+
+            result._x87InstructionPointer = s->X87InstructionPointer;
+            result._x87DataPointer = s->X87DataPointer;
+            result._x87Control = s->X87Control;
+            result._x87Status = s->X87Status;
+            result._x87Opcode = s->X87Opcode;
+            result._x87InstructionSelector = s->X87InstructionSelector;
+            result._x87DataSelector = s->X87DataSelector;
+            result._x87Tag = s->X87Tag;
             result._statusResult = s->StatusResult;
             result._statusCarries = s->StatusCarries;
             result._rip = s->Rip;
@@ -204,6 +232,20 @@ internal sealed unsafe class LockStep
         {
             for (int i = 0; i < 16; i++) s->Gpr[i] = _gpr[i];
             for (int i = 0; i < 32; i++) s->Xmm[i] = _xmm[i];
+            for (int i = 0; i < 8; i++)
+            {
+                s->X87Significand[i] = _significands[i];
+                s->X87SignExponent[i] = _signExponents[i];
+            }
+
+            s->X87InstructionPointer = _x87InstructionPointer;
+            s->X87DataPointer = _x87DataPointer;
+            s->X87Control = _x87Control;
+            s->X87Status = _x87Status;
+            s->X87Opcode = _x87Opcode;
+            s->X87InstructionSelector = _x87InstructionSelector;
+            s->X87DataSelector = _x87DataSelector;
+            s->X87Tag = _x87Tag;
             s->StatusResult = _statusResult;
             s->StatusCarries = _statusCarries;
             s->Rip = _rip;
@@ -220,10 +262,11 @@ internal sealed unsafe class LockStep
         }
 
         /// <summary>Appends where this differs from what was expected.</summary>
-        public readonly void Describe(in Snapshot expected, ulong flagMask, StringBuilder text)
+        public readonly void Describe(in Snapshot expected, ulong flagMask, int x87StatusMask, StringBuilder text)
         {
             for (int i = 0; i < 16; i++) Line(text, (Register.RAX + i).ToString(), expected._gpr[i], _gpr[i]);
             for (int i = 0; i < 32; i++) Line(text, $"XMM{i / 2}.{i & 1}", expected._xmm[i], _xmm[i]);
+            DescribeX87(expected, x87StatusMask, text);
             Line(text, "RIP", expected._rip, _rip);
             Line(text, "RFLAGS", expected._rflags & flagMask, _rflags & flagMask);
             Line(text, "CR2", expected._cr2, _cr2);
@@ -240,6 +283,24 @@ internal sealed unsafe class LockStep
             for (int i = 0; i < 16; i++) text.Append(CultureInfo.InvariantCulture, $"{(i % 4 == 0 ? "\n  " : " ")}{Register.RAX + i}={_gpr[i]:x16}");
             text.Append(CultureInfo.InvariantCulture, $"\n  RIP={_rip:x16} RFLAGS={_rflags:x}");
             return text.ToString();
+        }
+
+        private readonly void DescribeX87(in Snapshot expected, int statusMask, StringBuilder text)
+        {
+            for (int i = 0; i < 8; i++)
+            {
+                Line(text, $"R{i} significand", expected._significands[i], _significands[i]);
+                Line(text, $"R{i} sign and exponent", expected._signExponents[i], _signExponents[i]);
+            }
+
+            Line(text, "x87 control", expected._x87Control, _x87Control);
+            Line(text, "x87 status", (uint)(expected._x87Status & statusMask), (uint)(_x87Status & statusMask));
+            Line(text, "x87 tag", expected._x87Tag, _x87Tag);
+            Line(text, "FOP", expected._x87Opcode, _x87Opcode);
+            Line(text, "FIP", expected._x87InstructionPointer, _x87InstructionPointer);
+            Line(text, "FCS", expected._x87InstructionSelector, _x87InstructionSelector);
+            Line(text, "FDP", expected._x87DataPointer, _x87DataPointer);
+            Line(text, "FDS", expected._x87DataSelector, _x87DataSelector);
         }
 
         private static void Line(StringBuilder text, string name, ulong expected, ulong actual)

@@ -15,7 +15,8 @@ internal struct Site
     /// <summary>Call-outs: index of the decoded operation, 0 if none yet. Links: the next site chained to the same fragment.</summary>
     public int Next;
 
-    /// <summary>Links: distance of the target from the fragment's first byte. Returns: bytes that were popped.</summary>
+    /// <summary>Links: distance of the target from the fragment's first byte. Returns: bytes that were popped. Numeric x87
+    /// instructions: <see cref="HostX87.Describe"/>.</summary>
     public int Distance;
 
     /// <summary>Failed probes: where the instruction begins and can be tried again; 0 if it cannot.</summary>
@@ -59,6 +60,15 @@ internal struct Site
 
     /// <summary>Times the site was left through, up to 255.</summary>
     public byte Count;
+
+    /// <summary>The instruction's shared definition uses x87 or MMX registers, which must then be in the state.</summary>
+    public bool UsesX87;
+
+    /// <summary>The continuation expects the guest's x87 registers in the host's unit.</summary>
+    public bool ExpectsX87;
+
+    /// <summary>The site of the unit's last numeric x87 instruction, if translated code has not noted it; 0: none, or it has.</summary>
+    public int X87Note;
 }
 
 /// <summary>What a <see cref="Site"/> is.</summary>
@@ -72,6 +82,9 @@ internal enum SiteKind : byte
 
     /// <summary>An XMM instruction while the XMM registers are not in the host's.</summary>
     Simd,
+
+    /// <summary>An x87 or MMX instruction while the guest's x87 registers are not in the host's unit, or not to be used.</summary>
+    X87,
 
     /// <summary>A direct transfer whose target is not chained yet.</summary>
     Link,

@@ -25,6 +25,10 @@ internal static unsafe class StateOffsets
         HostMxcsr = (int)((byte*)&s->Native.HostMxcsr - start);
         Fault = (int)((byte*)&s->Native.Fault - start);
         Mxcsr = (int)((byte*)&s->Mxcsr - start);
+        SimdUnavailable = (int)((byte*)&s->SimdUnavailable - start);
+        X87Note = (int)((byte*)&s->Native.X87Note - start);
+        X87DataNote = (int)((byte*)&s->Native.X87DataNote - start);
+        X87DataAddress = (int)((byte*)&s->Native.X87DataAddress - start);
         InstructionCount = (int)((byte*)&s->InstructionCount - start);
         InstructionLimit = (int)((byte*)&s->InstructionLimit - start);
         Events = (int)((byte*)&s->Events - start);
@@ -75,6 +79,14 @@ internal static unsafe class StateOffsets
     public static int Fault { get; }
 
     public static int Mxcsr { get; }
+
+    public static int SimdUnavailable { get; }
+
+    public static int X87Note { get; }
+
+    public static int X87DataNote { get; }
+
+    public static int X87DataAddress { get; }
 
     public static int InstructionCount { get; }
 

@@ -101,7 +101,7 @@ internal sealed unsafe class TracePlan
             case TranslationKind.Leave:
                 ChooseBase(ref step, 5);
                 return;
-            case TranslationKind.Ident or TranslationKind.IdentThatFaults or TranslationKind.Simd:
+            case TranslationKind.Ident or TranslationKind.IdentThatFaults or TranslationKind.Simd or TranslationKind.X87:
                 break;
             default:
                 return;

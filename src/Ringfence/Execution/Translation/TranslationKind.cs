@@ -15,6 +15,9 @@ internal enum TranslationKind : byte
     /// <summary>As <see cref="Ident"/>, on XMM registers.</summary>
     Simd,
 
+    /// <summary>As <see cref="IdentThatFaults"/>, on x87 or MMX registers.</summary>
+    X87,
+
     /// <summary>LEA: address arithmetic without an access.</summary>
     AddressOf,
 

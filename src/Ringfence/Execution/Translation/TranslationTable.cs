@@ -28,6 +28,7 @@ internal static class TranslationTable
         if (code.IsCallNear()) return TranslationKind.Call;
         if (code.IsJmpNearIndirect()) return TranslationKind.JumpIndirect;
         if (code.IsCallNearIndirect()) return TranslationKind.CallIndirect;
+        if (X87Table.IsNative(code)) return TranslationKind.X87;
         switch (code.Mnemonic())
         {
             case Mnemonic.Mov:
@@ -72,7 +73,7 @@ internal static class TranslationTable
                 return TranslationKind.ClearInterrupts;
             case Mnemonic.Sti:
                 return TranslationKind.SetInterrupts;
-            case Mnemonic.Ldmxcsr or Mnemonic.Stmxcsr or Mnemonic.Maskmovdqu or Mnemonic.Maskmovq or Mnemonic.Fisttp or Mnemonic.Monitor
+            case Mnemonic.Ldmxcsr or Mnemonic.Stmxcsr or Mnemonic.Maskmovdqu or Mnemonic.Maskmovq or Mnemonic.Monitor
                 or Mnemonic.Mwait or Mnemonic.Clflush:
                 return TranslationKind.CallOut;
             default:

@@ -34,6 +34,7 @@ internal sealed unsafe class Translator : EngineLoop
     private readonly LockStep? _lockStep;
     private readonly Timer? _sampler;
     private readonly bool _tracesAtOnce;
+    private readonly HostX87 _x87;
     private bool _isRunning;
 
     /// <summary>Makes the translator of a processor.</summary>
@@ -49,6 +50,8 @@ internal sealed unsafe class Translator : EngineLoop
         FaultRedirection.Install(StateOffsets.Fault);
         _cache = new TranslationCache(processor) { Invalidated = () => Exits.Count(ExitReason.CodeModification) };
         _compiler = new FragmentCompiler(processor, _cache);
+        _x87 = new HostX87(State, _cache);
+        Stepper.BringBack = _x87.BringBack;
         _trap = NativeMemoryMap.Reserve(4096);
         if (lockStep)
         {
@@ -93,6 +96,9 @@ internal sealed unsafe class Translator : EngineLoop
         return units;
     }
 
+    /// <summary>Times the guest's x87 registers were brought to the host's unit.</summary>
+    public long X87Loads => _x87.Loads;
+
     /// <inheritdoc/>
     public override void Dispose()
     {
@@ -103,6 +109,7 @@ internal sealed unsafe class Translator : EngineLoop
         }
 
         _cache.Windows?.Dispose();
+        _x87.Dispose();
         State->Native.PollTrap = null;
         _cache.Dispose();
         _operations.Dispose();
@@ -113,6 +120,8 @@ internal sealed unsafe class Translator : EngineLoop
     private protected override void Prepare() => ThreadGsBase.Set(State);
 
     private protected override void InvalidateCode(ulong frame) => _cache.Invalidate(frame);
+
+    private protected override void BringBack() => _x87.BringBack();
 
     private protected override void RunCode()
     {
@@ -134,6 +143,7 @@ internal sealed unsafe class Translator : EngineLoop
             return;
         }
 
+        if (_lockStep is not null) _x87.BringBack();
         bool compares = _lockStep is not null && _cache.Fragments[fragment].Samples++ < LockStep.Samples && _compiler.TryDecodeWhole(fragment, out ReadOnlySpan<Iced.Intel.Instruction> unit)
             && _lockStep.Prepare(unit) && _cache.Fragments[fragment].IsAlive;
         LoadFlags();
@@ -146,7 +156,8 @@ internal sealed unsafe class Translator : EngineLoop
         }
 
         Volatile.Write(ref _isRunning, false);
-
+        _x87.SettlePointers();
+        if (compares) _x87.BringBack();
         StatusFlags.Set(ref *s, UnpackedFlags());
         if (compares) _lockStep!.Compare();
     }
@@ -248,6 +259,7 @@ internal sealed unsafe class Translator : EngineLoop
     private void RunSingle()
     {
         VcpuState* s = State;
+        _x87.BringBack();
         ulong linear = _mode.IsLong ? s->Rip : (uint)(s->Rip + s->Segment(SegmentIndex.Cs).Base);
         Operation* op = Stepper.Find(s->Rip, linear);
         while (op is not null) op = op->Execute(Processor, s, op);
@@ -271,8 +283,15 @@ internal sealed unsafe class Translator : EngineLoop
 
         Site* at = _cache.Sites + site;
         Fragment* fragment = _cache.Fragments + at->Fragment;
+        if (at->X87Note != 0) State->Native.X87Note = (uint)at->X87Note;
         switch (at->Kind)
         {
+            case SiteKind.X87:
+                if (_x87.TryLoad()) return at->Continuation;
+                if (fragment->TraceOf == 0) return CallOut(at, fragment);
+                // A trace asks at its entry: the fragment it stands for finds the instruction that faults.
+                State->Rip = InstructionPointer(fragment, at);
+                return _cache.Fragments[fragment->TraceOf].IsAlive ? _cache.Fragments[fragment->TraceOf].EntryHost : 0;
             case SiteKind.Link:
                 return FollowLink(site);
             case SiteKind.Poll:
@@ -335,6 +354,8 @@ internal sealed unsafe class Translator : EngineLoop
         TakeBackCount(fragment, site->Index);
         MmuStatistics accesses = Processor.Mmu.Statistics;
         long devices = accesses.DeviceReads + accesses.DeviceWrites;
+        if (site->UsesX87) _x87.BringBack();
+        else _x87.SettlePointers();
         while (op is not null) op = op->Execute(Processor, s, op);
         LoadFlags();
         if (site->Kind == SiteKind.Memory && devices != accesses.DeviceReads + accesses.DeviceWrites && ++site->Count == DeviceAccesses)
@@ -342,7 +363,7 @@ internal sealed unsafe class Translator : EngineLoop
         bool goesOn = s->FaultPending == 0 && s->Rip == next && site->Continuation > 0 && fragment->IsAlive && _cache.IsCurrent(page)
             && (s->StepMode | s->InterruptShadow) == 0 && s->Activity == ActivityState.Active
             && (Volatile.Read(ref s->Events) & s->EventMask) == 0 && CurrentMode() == _mode;
-        if (!goesOn) return 0;
+        if (!goesOn || site->Kind == SiteKind.X87 || (site->ExpectsX87 && !_x87.TryLoad())) return 0;
         if (_mode.IsCounting) s->InstructionCount += (ulong)(fragment->Instructions - site->Index - 1);
         return site->Continuation;
     }
@@ -446,6 +467,8 @@ internal sealed unsafe class Translator : EngineLoop
     /// <summary>The host refused an access to a window: the instruction is executed by its definition, and the page mapped if it is RAM.</summary>
     private int AfterWindowFault(Site* site, Fragment* fragment)
     {
+        // An exception of the arithmetic, whose address is the host instruction's.
+        if (State->Native.Fault.Signal == NativeSignals.FloatingPoint) return CallOut(site, fragment);
         ulong host = State->Native.Fault.Address;
         int trace = site->Fragment;
         bool known = _cache.Windows!.TryGetLinear(host, out ulong linear, out bool isInSlot);
