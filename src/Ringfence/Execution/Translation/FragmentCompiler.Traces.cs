@@ -487,6 +487,18 @@ internal sealed unsafe partial class FragmentCompiler
                 EmitWindowedPushValue(instruction.NextIP, window);
                 EmitLink(instruction.NearBranchTarget);
                 return true;
+            case TranslationKind.CallIndirect:
+                NeedSaved();
+                ReadRegister(Register.R14, instruction.Op0Register);
+                _main.Write(_code.CheckCanonical);
+                _deltaValid[1] = false;
+                JumpSlow(_code.JumpIfNotEqual);
+                _main.Write(_code.StoreTarget);
+                _flags = FlagsAt.Saved;
+                EmitWindowedPushValue(instruction.NextIP, window);
+                _main.Write(_code.LoadTarget);
+                EmitIndirect(0);
+                return true;
             case TranslationKind.Return:
                 NeedDelta(window);
                 EmitWindowedAccess(Instruction.Create(Code.Mov_r64_rm64, Register.R15, Windowed(Register.R12, window, 0)), window);

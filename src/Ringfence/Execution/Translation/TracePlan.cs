@@ -95,6 +95,7 @@ internal sealed unsafe class TracePlan
         switch (step.Kind)
         {
             case TranslationKind.Push when instruction.Op0Kind != OpKind.Memory:
+            case TranslationKind.CallIndirect when instruction.Op0Kind == OpKind.Register:
             case TranslationKind.Pop or TranslationKind.Call or TranslationKind.Return:
                 ChooseBase(ref step, 4);
                 return;
