@@ -16,6 +16,7 @@ internal sealed unsafe class Translator : EngineLoop
     private const uint DefaultMxcsr = 0x1f80;
     private const uint MxcsrMasks = 0x1f80;
     private const int SamplesOfHotCode = 2;
+    private const int ExitsOfHotCode = 16;
     private const int MostMisses = 8;
     private const int DeviceAccesses = 32;
     private const int MostWindowFaults = 16;
@@ -405,6 +406,13 @@ internal sealed unsafe class Translator : EngineLoop
         if (_lockStep is not null) return 0;
         int target = FindFragment();
         if (target <= 0) return 0;
+        if (fragment->TraceOf != 0 && CanBecomeTrace(target))
+        {
+            // The other ways out of hot code are hot too, once they have been taken a few times; chained code would not be sampled.
+            if (++site->Count < ExitsOfHotCode) return ArmPoll() ? _cache.Fragments[target].EntryHost : 0;
+            MakeTrace(target);
+        }
+
         target = Best(target);
         // What is not chained comes here every time: a cycle of such transfers looks for events here.
         return _compiler.TryChain(number, target) || ArmPoll() ? _cache.Fragments[target].EntryHost : 0;
@@ -450,9 +458,21 @@ internal sealed unsafe class Translator : EngineLoop
     /// </summary>
     private bool TakeSample(int index)
     {
+        if (!CanBecomeTrace(index)) return false;
+        if (++_cache.Fragments[index].Samples < SamplesOfHotCode && !_tracesAtOnce) return false;
+        return MakeTrace(index);
+    }
+
+    private bool CanBecomeTrace(int index)
+    {
         Fragment* fragment = _cache.Fragments + index;
-        if (!_mode.IsLong || !_mode.IsUser || _mode.IsCounting || _mode.IsChecked || fragment->Trace != 0 || fragment->TraceOf != 0
-            || fragment->HasNoTrace || !fragment->IsAlive || (++fragment->Samples < SamplesOfHotCode && !_tracesAtOnce) || !_cache.HasRoom) return false;
+        return _mode.IsLong && _mode.IsUser && !_mode.IsCounting && !_mode.IsChecked
+            && fragment->Trace == 0 && fragment->TraceOf == 0 && !fragment->HasNoTrace && fragment->IsAlive;
+    }
+
+    private bool MakeTrace(int index)
+    {
+        if (!_cache.HasRoom) return false;
         _cache.Windows ??= new WindowMap(Processor);
         if (_compiler.CompileTrace(index, _cache.Windows) != 0)
         {
@@ -460,7 +480,7 @@ internal sealed unsafe class Translator : EngineLoop
             return true;
         }
 
-        fragment->HasNoTrace = true;
+        _cache.Fragments[index].HasNoTrace = true;
         return false;
     }
 
