@@ -333,6 +333,7 @@ internal sealed unsafe class Mmu : IDisposable
         ulong tag = TlbEntry.TagOf(linear, _s->AddressSpaceTag);
         if (TlbEntry.TagOf(linear + (ulong)size - 1, _s->AddressSpaceTag) != tag || _s->AddressSpaceTag == NeverTag) return false;
         TlbEntry* entry = TlbEntry.For(_s->Tlb, linear);
+        if ((write ? entry->WriteTag : entry->ReadTag) == tag) return false;
         if (write && entry->ReadTag == tag && _memory.CodeUsers(entry->Physical >> 12) != 0) return false;
         PageAccess access = AccessOf(Privilege.Current) | (write ? PageAccess.Write : PageAccess.Read);
         Statistics.Walks++;

@@ -74,6 +74,9 @@ public unsafe struct NativeCodeState
     /// <summary>Its operand's linear address.</summary>
     public ulong X87DataAddress;
 
+    /// <summary>The mode that translated code runs in, as a number; translated code changes some of its bits itself.</summary>
+    public uint Mode;
+
     /// <summary>Scratch of emitted code.</summary>
     public uint Scratch;
 

@@ -374,7 +374,7 @@ internal sealed unsafe partial class FragmentCompiler
     {
         foreach (ref TraceStep step in _steps.AsSpan(0, _stepCount))
             if (step.Access == TraceAccess.Tlb && (AccessesMemory(step.Instruction, step.Kind) || step.Kind is TranslationKind.Push or TranslationKind.Pop
-                or TranslationKind.Leave or TranslationKind.Call or TranslationKind.Return)) return;
+                or TranslationKind.Leave or TranslationKind.Call or TranslationKind.Return or >= TranslationKind.LoadMxcsr)) return;
         int left = 0;
         for (int number = 12; number < 16; number++)
             if (_uses[number] != 0 && !_promotions.Exists(p => p.Guest == number)) left++;
@@ -443,7 +443,8 @@ internal sealed unsafe partial class FragmentCompiler
     private void ForgetDeltas(in Instruction instruction, TranslationKind kind)
     {
         bool memory = AccessesMemory(instruction, kind) || kind is TranslationKind.Push or TranslationKind.Pop or TranslationKind.Leave
-            or TranslationKind.Call or TranslationKind.CallIndirect or TranslationKind.Return or TranslationKind.JumpIndirect;
+            or TranslationKind.Call or TranslationKind.CallIndirect or TranslationKind.Return or TranslationKind.JumpIndirect
+            or >= TranslationKind.LoadMxcsr;
         bool address = kind == TranslationKind.AddressOf && (IsResidentRegister(instruction.MemoryBase) || IsResidentRegister(instruction.MemoryIndex));
         if (memory || address || _residentCount > 1) Array.Clear(_deltaValid);
     }

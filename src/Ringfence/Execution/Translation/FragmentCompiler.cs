@@ -87,7 +87,7 @@ internal sealed unsafe partial class FragmentCompiler
         foreach (ref readonly Instruction instruction in unit)
         {
             TranslationKind kind = KindOf(instruction);
-            if (kind == TranslationKind.CallOut || (kind == TranslationKind.Simd && !_mode.IsSimd) || !_mode.IsFlatCode) return false;
+            if (kind == TranslationKind.CallOut || !IsComparable(instruction, kind) || (kind == TranslationKind.Simd && !_mode.IsSimd) || !_mode.IsFlatCode) return false;
         }
 
         return true;
@@ -200,8 +200,8 @@ internal sealed unsafe partial class FragmentCompiler
         fragment.RareEnd = _rare.Offset;
     }
 
-    private static bool EndsUnit(in Instruction instruction) =>
-        instruction.FlowControl != FlowControl.Next || instruction.Mnemonic is Mnemonic.Hlt;
+    private bool EndsUnit(in Instruction instruction) =>
+        instruction.FlowControl != FlowControl.Next || instruction.Mnemonic is Mnemonic.Hlt || SwitchesMode(instruction);
 
     /// <summary>What the unit does first with the status flags.</summary>
     private FlagsEntry FindFlagsEntry(int count)
@@ -266,8 +266,10 @@ internal sealed unsafe partial class FragmentCompiler
         if (DirectSites.Count != 0 && DirectSites.Contains(instruction.IP)) return TranslationKind.CallOut;
         switch (kind)
         {
+            case TranslationKind.Ident when IsBitString(instruction):
+                return IsInPlace(instruction, TranslationKind.BitString) ? TranslationKind.BitString : TranslationKind.CallOut;
             case TranslationKind.Ident:
-                return UsesUnencodableByte(instruction) || IsBitString(instruction) ? TranslationKind.CallOut : kind;
+                return UsesUnencodableByte(instruction) ? TranslationKind.CallOut : kind;
             case TranslationKind.Simd when !_mode.IsSimd && _mode.IsUser:
                 return TranslationKind.CallOut;
             case TranslationKind.Push or TranslationKind.Pop or TranslationKind.Leave or TranslationKind.Return or TranslationKind.Call
@@ -275,8 +277,8 @@ internal sealed unsafe partial class FragmentCompiler
                 return IsNaturalStack(instruction, kind) ? kind : TranslationKind.CallOut;
             case TranslationKind.Jump or TranslationKind.ConditionalJump or TranslationKind.CounterJump:
                 return IsDirectTargetValid(instruction) ? kind : TranslationKind.CallOut;
-            case TranslationKind.ClearInterrupts or TranslationKind.SetInterrupts:
-                return _mode.IsUser ? TranslationKind.CallOut : kind;
+            case TranslationKind.ClearInterrupts or TranslationKind.SetInterrupts or >= TranslationKind.LoadMxcsr:
+                return IsInPlace(instruction, kind) ? kind : TranslationKind.CallOut;
             case TranslationKind.AddressOf:
                 return instruction.MemoryBase.IsGPR16() || instruction.MemoryIndex.IsGPR16() || instruction.MemoryDisplSize == 2
                     || (instruction.IsIPRelativeMemoryOperand && instruction.Op0Register.IsGPR16()) ? TranslationKind.CallOut : kind;
@@ -378,6 +380,8 @@ internal sealed unsafe partial class FragmentCompiler
                 _main.Write(_code.SetInterrupts);
                 _flags = FlagsAt.Saved;
                 return false;
+            case >= TranslationKind.LoadMxcsr:
+                return EmitInPlace(ref instruction, kind);
             default:
                 bool ends = EndsUnit(instruction) || instruction.IsInvalid;
                 EmitCallOut(SiteKind.CallOut, ends);
@@ -410,7 +414,7 @@ internal sealed unsafe partial class FragmentCompiler
             if (first.Address != Register.None)
             {
                 s->Retry = start;
-                s->AddressRegister = (byte)(first.Address - Register.RAX);
+                s->AddressRegister = GuestOf(first.Address);
                 s->AccessSize = (byte)first.Size;
                 s->Writes = first.Writes;
             }

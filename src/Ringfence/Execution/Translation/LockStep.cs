@@ -71,6 +71,7 @@ internal sealed unsafe class LockStep
         foreach (Write write in _writes) write.KeepResult();
         for (int i = _writes.Count - 1; i >= 0; i--) _writes[i].Undo();
         _before.Restore(_s);
+        _processor.RefreshMode();
         return ok;
     }
 

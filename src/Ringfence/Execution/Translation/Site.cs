@@ -34,7 +34,7 @@ internal struct Site
     /// <summary>What the site is.</summary>
     public SiteKind Kind;
 
-    /// <summary>Failed probes: number of the host register that holds the linear address.</summary>
+    /// <summary>Failed probes: number of the guest's register that is the linear address; 16 if it is in the host's R15.</summary>
     public byte AddressRegister;
 
     /// <summary>Failed probes: bytes of the access.</summary>

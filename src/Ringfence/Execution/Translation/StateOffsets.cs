@@ -34,6 +34,14 @@ internal static unsafe class StateOffsets
         Events = (int)((byte*)&s->Events - start);
         EventMask = (int)((byte*)&s->EventMask - start);
         SystemFlags = (int)((byte*)&s->SystemFlags - start);
+        Mode = (int)((byte*)&s->Native.Mode - start);
+        Scratch = (int)((byte*)&s->Native.Scratch - start);
+        CurrentTlb = (int)((byte*)&s->Tlb - start);
+        KernelGsBase = (int)((byte*)&s->KernelGsBase - start);
+        Cr0 = (int)((byte*)&s->Cr0 - start);
+        Cr2 = (int)((byte*)&s->Cr2 - start);
+        Cr3 = (int)((byte*)&s->Cr3 - start);
+        Cr4 = (int)((byte*)&s->Cr4 - start);
         AddressSpaceTag = (int)((byte*)&s->AddressSpaceTag - start);
         Transfer = (int)((byte*)s->Transfer - start);
         FirstWindowSlot = (int)((byte*)s->Native.WindowSlot - start);
@@ -43,6 +51,7 @@ internal static unsafe class StateOffsets
         FirstXmm = (int)((byte*)s->Xmm - start);
         Segments = (int)((byte*)&s->Segments - start);
         SegmentRegister segment;
+        SelectorField = (int)((byte*)&segment.Selector - (byte*)&segment);
         SegmentBaseField = (int)((byte*)&segment.Base - (byte*)&segment);
         ReadEndField = (int)((byte*)&segment.ReadEnd - (byte*)&segment);
         WriteEndField = (int)((byte*)&segment.WriteEnd - (byte*)&segment);
@@ -98,6 +107,22 @@ internal static unsafe class StateOffsets
 
     public static int SystemFlags { get; }
 
+    public static int Mode { get; }
+
+    public static int Scratch { get; }
+
+    public static int CurrentTlb { get; }
+
+    public static int KernelGsBase { get; }
+
+    public static int Cr0 { get; }
+
+    public static int Cr2 { get; }
+
+    public static int Cr3 { get; }
+
+    public static int Cr4 { get; }
+
     public static int AddressSpaceTag { get; }
 
     public static int Transfer { get; }
@@ -113,6 +138,8 @@ internal static unsafe class StateOffsets
     private static int FirstXmm { get; }
 
     private static int Segments { get; }
+
+    private static int SelectorField { get; }
 
     private static int SegmentBaseField { get; }
 
@@ -140,6 +167,8 @@ internal static unsafe class StateOffsets
 
     public static int SegmentBase(SegmentIndex segment) => Segments + ((int)segment * sizeof(SegmentRegister)) + SegmentBaseField;
 
+    public static int Selector(SegmentIndex segment) => Segments + ((int)segment * sizeof(SegmentRegister)) + SelectorField;
+
     public static int SegmentEnd(SegmentIndex segment, bool write) =>
         Segments + ((int)segment * sizeof(SegmentRegister)) + (write ? WriteEndField : ReadEndField);
 
@@ -149,5 +178,6 @@ internal static unsafe class StateOffsets
     /// <summary>Displacement of the addend of the first entry of a TLB table.</summary>
     public static int TlbAddend(int table) => TlbTable(table) + AddendField;
 
-    private static int TlbTable(int table) => (int)Processor.TlbOffset + (table * sizeof(TlbEntry) << TlbEntry.CountLog2);
+    /// <summary>Displacement of a TLB table.</summary>
+    public static int TlbTable(int table) => (int)Processor.TlbOffset + (table * sizeof(TlbEntry) << TlbEntry.CountLog2);
 }

@@ -59,4 +59,48 @@ internal enum TranslationKind : byte
 
     /// <summary>STI: the virtual interrupt flag becomes 1.</summary>
     SetInterrupts,
+
+    // From here on: FragmentCompiler.IsInPlace says in which modes; otherwise call-outs.
+
+    /// <summary>LDMXCSR.</summary>
+    LoadMxcsr,
+
+    /// <summary>PUSHF.</summary>
+    PushFlags,
+
+    /// <summary>POPF.</summary>
+    PopFlags,
+
+    /// <summary>CLD.</summary>
+    ClearDirection,
+
+    /// <summary>STD.</summary>
+    SetDirection,
+
+    /// <summary>SWAPGS.</summary>
+    SwapGs,
+
+    /// <summary>RDFSBASE and RDGSBASE.</summary>
+    ReadBase,
+
+    /// <summary>WRFSBASE and WRGSBASE.</summary>
+    WriteBase,
+
+    /// <summary>CLAC.</summary>
+    ClearAccess,
+
+    /// <summary>STAC.</summary>
+    SetAccess,
+
+    /// <summary>MOV from a control register.</summary>
+    ReadControl,
+
+    /// <summary>MOV from a segment register.</summary>
+    ReadSelector,
+
+    /// <summary>BT, BTS, BTR and BTC of memory with a bit offset in a register.</summary>
+    BitString,
+
+    /// <summary>MOVS, STOS, LODS, SCAS and CMPS.</summary>
+    String,
 }

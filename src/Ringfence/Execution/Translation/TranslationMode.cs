@@ -9,6 +9,9 @@ namespace Ringfence.Execution.Translation;
 /// <param name="Bits">The bits; see the properties.</param>
 internal readonly record struct TranslationMode(uint Bits)
 {
+    /// <summary>Numbers for base and limit of a CS that is not flat go from 1 to this.</summary>
+    public const int MaximumCodeContexts = short.MaxValue - 1;
+
     private const uint UserBit = 1 << 2;
     private const uint SimdBit = 1 << 3;
     private const uint CountingBit = 1 << 4;
@@ -17,7 +20,8 @@ internal readonly record struct TranslationMode(uint Bits)
     private const int FlatDataShift = 7;
     private const int StackShift = 13;
     private const uint CheckedBit = 1 << 15;
-    private const int CodeContextShift = 16;
+    private const uint InnerBit = 1 << 16;
+    private const int CodeContextShift = 17;
 
     /// <summary>Size of the code: 0 for 16-bit, 1 for 32-bit, 2 for 64-bit code.</summary>
     public int Kind => (int)Bits & 3;
@@ -27,6 +31,12 @@ internal readonly record struct TranslationMode(uint Bits)
 
     /// <summary>CPL is 3.</summary>
     public bool IsUser => (Bits & UserBit) != 0;
+
+    /// <summary>CPL is 0.</summary>
+    public bool IsKernel => (Bits & (UserBit | InnerBit)) == 0;
+
+    /// <summary>EFLAGS.AC is set; known for supervisor modes only.</summary>
+    public bool IsAccess => (Bits & AccessBit) != 0;
 
     /// <summary>The guest's XMM registers are in the host's.</summary>
     public bool IsSimd => (Bits & SimdBit) != 0;
@@ -61,6 +71,7 @@ internal readonly record struct TranslationMode(uint Bits)
         uint bits = (uint)CodeSize.KindOf(s);
         if (s->Cpl == 3) bits |= UserBit;
         else if ((s->SystemFlags & RflagsBits.Ac) != 0) bits |= AccessBit;
+        if (s->Cpl is 1 or 2) bits |= InnerBit;
         if (isChecked) bits |= CheckedBit;
         if (simd) bits |= SimdBit;
         if (isCounting) bits |= CountingBit;
@@ -77,6 +88,9 @@ internal readonly record struct TranslationMode(uint Bits)
 
         return new TranslationMode(bits);
     }
+
+    /// <summary>The same with another EFLAGS.AC.</summary>
+    public TranslationMode WithAccess(bool access) => new(access ? Bits | AccessBit : Bits & ~AccessBit);
 
     /// <summary>Does CS have base 0 and a limit of 4 GiB?</summary>
     public static bool IsFlatCodeSegment(in SegmentRegister cs) => cs.Base == 0 && cs.Limit == uint.MaxValue;

@@ -32,7 +32,7 @@ internal static class TranslationTable
         switch (code.Mnemonic())
         {
             case Mnemonic.Mov:
-                return HasSystemOperand(info) ? TranslationKind.CallOut : TranslationKind.Ident;
+                return HasSystemOperand(info) ? ClassifySystemMove(code) : TranslationKind.Ident;
             case Mnemonic.Movzx or Mnemonic.Movsx or Mnemonic.Movsxd or Mnemonic.Movbe or Mnemonic.Movnti
                 or Mnemonic.Add or Mnemonic.Or or Mnemonic.Adc or Mnemonic.Sbb or Mnemonic.And or Mnemonic.Sub or Mnemonic.Xor or Mnemonic.Cmp
                 or Mnemonic.Test or Mnemonic.Inc or Mnemonic.Dec or Mnemonic.Neg or Mnemonic.Not or Mnemonic.Imul or Mnemonic.Mul
@@ -73,13 +73,47 @@ internal static class TranslationTable
                 return TranslationKind.ClearInterrupts;
             case Mnemonic.Sti:
                 return TranslationKind.SetInterrupts;
-            case Mnemonic.Ldmxcsr or Mnemonic.Stmxcsr or Mnemonic.Maskmovdqu or Mnemonic.Maskmovq or Mnemonic.Monitor
+            case Mnemonic.Ldmxcsr:
+                return TranslationKind.LoadMxcsr;
+            case Mnemonic.Pushf or Mnemonic.Pushfd or Mnemonic.Pushfq:
+                return TranslationKind.PushFlags;
+            case Mnemonic.Popf or Mnemonic.Popfd or Mnemonic.Popfq:
+                return TranslationKind.PopFlags;
+            case Mnemonic.Cld:
+                return TranslationKind.ClearDirection;
+            case Mnemonic.Std:
+                return TranslationKind.SetDirection;
+            case Mnemonic.Swapgs:
+                return TranslationKind.SwapGs;
+            case Mnemonic.Rdfsbase or Mnemonic.Rdgsbase:
+                return TranslationKind.ReadBase;
+            case Mnemonic.Wrfsbase or Mnemonic.Wrgsbase:
+                return TranslationKind.WriteBase;
+            case Mnemonic.Clac:
+                return TranslationKind.ClearAccess;
+            case Mnemonic.Stac:
+                return TranslationKind.SetAccess;
+            case Mnemonic.Movsb or Mnemonic.Movsw or Mnemonic.Movsq or Mnemonic.Stosb or Mnemonic.Stosw or Mnemonic.Stosd or Mnemonic.Stosq
+                or Mnemonic.Lodsb or Mnemonic.Lodsw or Mnemonic.Lodsd or Mnemonic.Lodsq or Mnemonic.Scasb or Mnemonic.Scasw or Mnemonic.Scasd or Mnemonic.Scasq
+                or Mnemonic.Cmpsb or Mnemonic.Cmpsw or Mnemonic.Cmpsq:
+                return TranslationKind.String;
+            case Mnemonic.Movsd when code == Code.Movsd_m32_m32:
+            case Mnemonic.Cmpsd when code == Code.Cmpsd_m32_m32:
+                return TranslationKind.String;
+            case Mnemonic.Maskmovdqu or Mnemonic.Maskmovq or Mnemonic.Monitor
                 or Mnemonic.Mwait or Mnemonic.Clflush:
                 return TranslationKind.CallOut;
             default:
                 return IsSimd(code, info) ? TranslationKind.Simd : TranslationKind.CallOut;
         }
     }
+
+    private static TranslationKind ClassifySystemMove(Code code) => code switch
+    {
+        Code.Mov_r32_cr or Code.Mov_r64_cr => TranslationKind.ReadControl,
+        Code.Mov_rm16_Sreg or Code.Mov_r32m16_Sreg or Code.Mov_r64m16_Sreg => TranslationKind.ReadSelector,
+        _ => TranslationKind.CallOut,
+    };
 
     /// <summary>Segment, control and debug registers.</summary>
     private static bool HasSystemOperand(OpCodeInfo info)

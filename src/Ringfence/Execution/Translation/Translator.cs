@@ -31,6 +31,8 @@ internal sealed unsafe class Translator : EngineLoop
     private TranslationMode _mode = new(uint.MaxValue);
     private delegate* unmanaged<void*, void> _enter;
     private bool _simdWanted;
+    private Site* _lastRefilled;
+    private int _lastRetry;
 
     private readonly LockStep? _lockStep;
     private readonly Timer? _sampler;
@@ -201,7 +203,7 @@ internal sealed unsafe class Translator : EngineLoop
     private uint CodeContext(in SegmentRegister cs)
     {
         if (_codeContexts.TryGetValue((cs.Base, cs.Limit), out uint context)) return context;
-        if (_codeContexts.Count == ushort.MaxValue - 1)
+        if (_codeContexts.Count == TranslationMode.MaximumCodeContexts)
         {
             Clear();
             _codeContexts.Clear();
@@ -219,6 +221,7 @@ internal sealed unsafe class Translator : EngineLoop
         _mode = mode;
         CommonCode common = _compiler.CommonFor(mode);
         _enter = (delegate* unmanaged<void*, void>)(_cache.Executable + common.Enter);
+        State->Native.Mode = mode.Bits;
         State->Native.JumpTable = _cache.JumpTable(mode);
         State->Native.Fault.Resume = (ulong)(_cache.Executable + common.HostFault);
     }
@@ -270,6 +273,7 @@ internal sealed unsafe class Translator : EngineLoop
     private int HandleExit()
     {
         int site = (int)State->Native.ExitSite;
+        if (State->Native.Mode != _mode.Bits) _mode = new TranslationMode(State->Native.Mode);
         switch (site)
         {
             case CommonCode.LookUpSite:
@@ -319,11 +323,18 @@ internal sealed unsafe class Translator : EngineLoop
         }
     }
 
-    /// <summary>Makes the probe that failed succeed, if the access is one to plain RAM inside one page.</summary>
+    /// <summary>
+    /// Makes the probe that failed succeed, if the access is one to plain RAM inside one page. Of an instruction with two accesses only one
+    /// is tried again: their pages may need the same entry.
+    /// </summary>
     private bool TryRefill(Site* site)
     {
+        bool isOther = site->Retry == _lastRetry && site != _lastRefilled;
+        _lastRetry = site->Retry;
+        _lastRefilled = site;
+        if (isOther) return false;
         int register = site->AddressRegister;
-        ulong linear = register == 15 ? State->Native.Address : State->Gpr[register == 12 ? 4 : register];
+        ulong linear = register == FragmentCompiler.NoGuestRegister ? State->Native.Address : State->Gpr[register];
         if (!Processor.Mmu.TryRefill(linear, site->AccessSize, site->Writes)) return false;
         Statistics.Sizes[_mode.Kind].TlbRefills++;
         return true;
