@@ -226,17 +226,25 @@ internal sealed unsafe class Mmu : IDisposable
     }
 
     /// <summary>Translates an instruction fetch. False: #PF was raised.</summary>
-    public bool TryTranslateFetch(ulong linear, out ulong physical) => TryTranslateFetch(linear, out physical, out _);
+    public bool TryTranslateFetch(ulong linear, out ulong physical) => TryTranslateFetch(linear, raises: true, out physical, out _);
 
-    /// <summary>As <see cref="TryTranslateFetch(ulong, out ulong)"/>, and says whether the translation survives <see cref="FlushNonGlobal"/>.</summary>
-    public bool TryTranslateFetch(ulong linear, out ulong physical, out bool isGlobal)
+    /// <summary>As <see cref="TryTranslateFetch(ulong, out ulong)"/>.</summary>
+    /// <param name="linear">The address.</param>
+    /// <param name="raises">Raise a fault if there is one.</param>
+    /// <param name="physical">Where it lies.</param>
+    /// <param name="isGlobal">The translation survives <see cref="FlushNonGlobal"/>.</param>
+    public bool TryTranslateFetch(ulong linear, bool raises, out ulong physical, out bool isGlobal)
     {
         PageAccess access = PageAccess.Fetch | (_s->Cpl == 3 ? PageAccess.User : 0);
-        bool ok = TryTranslate(linear, access, out PageTranslation translation);
+        Statistics.Walks++;
+        bool ok = PageWalker.TryWalk(_s, _memory, linear, access, sideEffects: true, out PageTranslation translation, out uint errorCode);
         physical = translation.Physical;
         isGlobal = translation.IsGlobal && _s->HasCr4(Cr4.Pge);
         if (ok && translation.PageBytes > 4096) _largePages.Add(linear, translation.PageBytes);
-        return ok;
+        if (ok || !raises) return ok;
+        _s->Cr2 = linear;
+        _processor.RaiseFault(ExceptionVector.PageFault, errorCode);
+        return false;
     }
 
     /// <summary>Where a linear address lies, without side effects or rights (debugger). False: not mapped.</summary>

@@ -26,4 +26,7 @@ internal sealed class CodePage(int index, ulong linear, ulong frame, Translation
 
     /// <summary>First fragment of the page; 0 if none.</summary>
     public int FirstFragment { get; set; }
+
+    /// <summary>Fragments of the page before whose instruction ends in this one; dead ones are left here for a while.</summary>
+    public List<int> Across { get; } = [];
 }

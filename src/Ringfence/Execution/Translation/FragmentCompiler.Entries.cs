@@ -93,9 +93,7 @@ internal sealed unsafe partial class FragmentCompiler
         }
 
         _rare.WriteBranch(_code.JumpIfNotEqual, failed);
-        _rare.Write([0x44, 0x8b, 0x35, 0, 0, 0, 0]);
-        _rare.Patch(_rare.Offset - sizeof(int), TranslationCache.EpochOffset(page));
-        _rare.Write(page.IsGlobal ? _code.CompareGlobalEpoch : _code.CompareEpoch);
+        EmitCompareEpoch(_rare, page);
         _rare.WriteBranch(_code.JumpIfNotEqual, failed);
         EmitPoll(_rare, index, flagsSaved: true, EntryOffset(fragment));
         _rare.WriteBranch(_code.Jump, entry);

@@ -84,6 +84,7 @@ internal sealed unsafe partial class FragmentCompiler
         CodePage page = _cache.Page(fragment->Page);
         int count = Begin(page, fragment->PageOffset, fragment->Rip, out _);
         unit = new ReadOnlySpan<Instruction>(_unit, 0, count);
+        if (count == 0) return false;
         foreach (ref readonly Instruction instruction in unit)
         {
             TranslationKind kind = KindOf(instruction);
@@ -104,8 +105,13 @@ internal sealed unsafe partial class FragmentCompiler
     {
         long started = System.Diagnostics.Stopwatch.GetTimestamp();
         int count = Begin(page, offset, rip, out int length);
-        if (count == 0) return 0;
+        int index = count == 0 ? 0 : Compile(page, offset, rip, count, length);
+        _cache.Statistics.Sizes[_mode.Kind].Ticks += System.Diagnostics.Stopwatch.GetTimestamp() - started;
+        return index;
+    }
 
+    private int Compile(CodePage page, int offset, ulong rip, int count, int length)
+    {
         var fragment = new Fragment
         {
             Rip = rip,
@@ -116,7 +122,7 @@ internal sealed unsafe partial class FragmentCompiler
             Instructions = (byte)count,
             IsAlive = true,
         };
-        fragment.FlagsEntry = _mode.IsCounting ? FlagsEntry.SavedFirst : FindFlagsEntry(count);
+        fragment.FlagsEntry = _mode.IsCounting || _across is not null ? FlagsEntry.SavedFirst : FindFlagsEntry(count);
         int laid = TakeTail(page, rip);
         if (laid == 0) _main.Align();
         EmitFragment(ref fragment, count);
@@ -133,7 +139,6 @@ internal sealed unsafe partial class FragmentCompiler
         statistics.Instructions += count;
         statistics.GuestBytes += length;
         statistics.HostBytes += fragment.End - fragment.Start + fragment.RareEnd - fragment.RareStart;
-        statistics.Ticks += System.Diagnostics.Stopwatch.GetTimestamp() - started;
         return index;
     }
 
@@ -194,6 +199,7 @@ internal sealed unsafe partial class FragmentCompiler
             fragment.EntrySaved = fragment.EntryHost;
         }
 
+        if (_across is not null) EmitAcrossCheck(_across);
         if (_mode.IsCounting) EmitCount(count);
         EmitUnit(count);
         fragment.End = _main.Offset;

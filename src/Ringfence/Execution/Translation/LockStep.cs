@@ -52,7 +52,8 @@ internal sealed unsafe class LockStep
         foreach (ref readonly Instruction instruction in unit)
         {
             listing.Append(CultureInfo.InvariantCulture, $"\n  {instruction.IP:x16} {instruction}");
-            if (_s->Rip != instruction.IP || !Keep(instruction))
+            bool showsUndefined = _undefined != 0 && (instruction.Mnemonic is Mnemonic.Pushf or Mnemonic.Pushfd or Mnemonic.Pushfq);
+            if (_s->Rip != instruction.IP || showsUndefined || !Keep(instruction))
             {
                 ok = false;
                 break;

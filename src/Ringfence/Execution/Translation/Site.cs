@@ -103,4 +103,7 @@ internal enum SiteKind : byte
 
     /// <summary>The instruction limit is reached at the fragment's start.</summary>
     Limit,
+
+    /// <summary>The second page of an instruction must be looked at again.</summary>
+    Across,
 }

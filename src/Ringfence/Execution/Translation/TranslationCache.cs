@@ -121,13 +121,16 @@ internal sealed unsafe class TranslationCache : ICodeWatcher, IMappingObserver, 
     /// The page of code at a linear address in the current mode, its mapping known to be right. Null: the fetch faulted (the fault is
     /// pending), or the page is not RAM or ROM.
     /// </summary>
-    public CodePage? PageFor(ulong linear, TranslationMode mode)
+    public CodePage? PageFor(ulong linear, TranslationMode mode) => PageFor(linear, mode, raises: true);
+
+    /// <summary>As <see cref="PageFor(ulong, TranslationMode)"/>, with or without a fault that is pending afterwards.</summary>
+    public CodePage? PageFor(ulong linear, TranslationMode mode, bool raises)
     {
         ulong address = linear & ~0xfffUL;
         _byLinear.TryGetValue(address, out CodePage? first);
         for (CodePage? page = first; page is not null; page = page.NextByLinear)
             if (page.Mode == mode && IsCurrent(page)) return page;
-        if (!_processor.Mmu.TryTranslateFetch(linear, out ulong physical, out bool isGlobal)) return null;
+        if (!_processor.Mmu.TryTranslateFetch(linear, raises, out ulong physical, out bool isGlobal)) return null;
         ulong frame = physical >> 12;
         for (CodePage? page = first; page is not null; page = page.NextByLinear)
         {
@@ -168,6 +171,13 @@ internal sealed unsafe class TranslationCache : ICodeWatcher, IMappingObserver, 
         if (_lines.TryGetValue(page.Frame, out ulong lines))
             _lines[page.Frame] = lines | Interpretation.CodePage.LinesOf(compiled.PageOffset, compiled.GuestLength);
         return index;
+    }
+
+    /// <summary>Notes that a fragment's instruction ends in another page.</summary>
+    public void AddAcross(CodePage next, int index)
+    {
+        next.Across.Add(index);
+        if (_lines.TryGetValue(next.Frame, out ulong lines)) _lines[next.Frame] = lines | Interpretation.CodePage.LinesOf(0, BytesBeyond(Fragments + index));
     }
 
     /// <summary>The number the next fragment will have.</summary>
@@ -385,11 +395,28 @@ internal sealed unsafe class TranslationCache : ICodeWatcher, IMappingObserver, 
             }
         }
 
-        if (any)
+        for (page = _byFrame[frame]; page is not null; page = page.NextByFrame)
         {
-            Invalidated?.Invoke();
+            for (int k = page.Across.Count - 1; k >= 0; k--)
+            {
+                int index = page.Across[k];
+                bool alive = Fragments[index].IsAlive;
+                if (alive && start >= BytesBeyond(Fragments + index))
+                {
+                    some = true;
+                    lines |= Interpretation.CodePage.LinesOf(0, BytesBeyond(Fragments + index));
+                    continue;
+                }
+
+                page.Across.RemoveAt(k);
+                if (!alive) continue;
+                Remove(index);
+                Statistics.Sizes[page.Mode.Kind].Invalidations++;
+                any = true;
+            }
         }
 
+        if (any) Invalidated?.Invoke();
         if (!_lines.ContainsKey(frame)) return;
         if (some)
         {
@@ -404,6 +431,9 @@ internal sealed unsafe class TranslationCache : ICodeWatcher, IMappingObserver, 
 
     /// <summary>Called when fragments were thrown away because their guest code was written.</summary>
     public Action? Invalidated { get; set; }
+
+    /// <summary>Bytes of a fragment's guest code in the page behind its own.</summary>
+    private static int BytesBeyond(Fragment* fragment) => fragment->PageOffset + fragment->GuestLength - 4096;
 
     private void Kill(CodePage page, int index)
     {

@@ -31,6 +31,7 @@ internal sealed unsafe class Translator : EngineLoop
     private TranslationMode _mode = new(uint.MaxValue);
     private delegate* unmanaged<void*, void> _enter;
     private bool _simdWanted;
+    private readonly HashSet<ulong> _singles = [];
     private Site* _lastRefilled;
     private int _lastRetry;
 
@@ -93,7 +94,7 @@ internal sealed unsafe class Translator : EngineLoop
         for (int i = 1; i < _cache.NextFragment && _cache.HasRoom; i++)
         {
             Fragment* fragment = _cache.Fragments + i;
-            if (fragment->IsAlive && fragment->Rip == rip && fragment->TraceOf == 0) units.Add(TranslationListing.OfFragment(_cache, _compiler, i));
+            if (fragment->IsAlive && fragment->Rip == rip && fragment->TraceOf == 0 && fragment->PageOffset + fragment->GuestLength <= 4096) units.Add(TranslationListing.OfFragment(_cache, _compiler, i));
         }
 
         return units;
@@ -115,6 +116,7 @@ internal sealed unsafe class Translator : EngineLoop
         _x87.Dispose();
         State->Native.PollTrap = null;
         _cache.Dispose();
+        _compiler.Dispose();
         _operations.Dispose();
         NativeMemoryMap.Unmap(_trap, 4096);
         base.Dispose();
@@ -179,6 +181,7 @@ internal sealed unsafe class Translator : EngineLoop
         _cache.Clear();
         _compiler.Forget();
         _compiler.DirectSites.Clear();
+        _singles.Clear();
         _operations.Clear();
     }
 
@@ -250,7 +253,33 @@ internal sealed unsafe class Translator : EngineLoop
         int offset = (int)(linear & 0xfff);
         int fragment = _cache.FragmentAt(page, offset);
         if (fragment != 0) return fragment;
-        return !_cache.HasRoom || !_operations.HasRoom ? 0 : _compiler.Compile(page, offset, rip);
+        if (!_cache.HasRoom || !_operations.HasRoom || _singles.Contains(KeyOf(page, offset))) return 0;
+        fragment = _compiler.Compile(page, offset, rip);
+        return fragment != 0 || !_mode.IsFlatCode ? fragment : CompileAcross(page, offset, rip);
+    }
+
+    /// <summary>The instruction at an offset of a page continues in the next.</summary>
+    private int CompileAcross(CodePage page, int offset, ulong rip)
+    {
+        ulong linear = page.Linear + 4096;
+        if (_mode.IsLong ? !Mmu.IsCanonical(linear) : linear > uint.MaxValue) return 0;
+        CodePage? next = _cache.PageFor(linear, _mode, raises: false);
+        if (next is null) return 0;
+        int fragment = _compiler.CompileAcross(page, next, offset, rip);
+        if (fragment == 0) _singles.Add(KeyOf(page, offset));
+        return fragment;
+    }
+
+    private static ulong KeyOf(CodePage page, int offset) => ((ulong)page.Index << 12) | (uint)offset;
+
+    /// <summary>Looks at the second page of an instruction again.</summary>
+    private int CheckAcross(Site* site, Fragment* fragment)
+    {
+        CodePage next = _cache.Page(site->Distance);
+        if (_cache.PageFor(next.Linear, _mode, raises: false) == next) return fragment->EntrySaved;
+        State->Rip = fragment->Rip;
+        _cache.Remove(site->Fragment);
+        return 0;
     }
 
     private int Fault(ExceptionVector vector)
@@ -309,6 +338,8 @@ internal sealed unsafe class Translator : EngineLoop
                 return AfterWindowFault(at, fragment);
             case SiteKind.WindowMiss:
                 return AfterWindowMiss(at, fragment);
+            case SiteKind.Across:
+                return CheckAcross(at, fragment);
             case SiteKind.Limit:
                 State->Rip = fragment->Rip;
                 return 0;
@@ -358,6 +389,14 @@ internal sealed unsafe class Translator : EngineLoop
 
         Operation* op = site->Next != 0 ? _operations[site->Next] : Decode(site, fragment);
         CodePage page = _cache.Page(fragment->Page);
+        if (op is null)
+        {
+            // The second page of the instruction is gone: its fault is pending.
+            s->Rip = InstructionPointer(fragment, site);
+            TakeBackCount(fragment, site->Index);
+            return 0;
+        }
+
         ulong next = InstructionPointer(fragment, site) + op->Length;
         if (!_mode.IsLong) next = (uint)next;
         s->Gpr[VcpuState.PageSlot] = fragment->Rip - fragment->PageOffset;
@@ -396,6 +435,7 @@ internal sealed unsafe class Translator : EngineLoop
 
     private Operation* Decode(Site* site, Fragment* fragment)
     {
+        if (fragment->PageOffset + fragment->GuestLength > 4096) return Stepper.Find(fragment->Rip, _cache.Page(fragment->Page).Linear + fragment->PageOffset);
         site->Next = _operations.Next(out Operation* op);
         byte* page = Processor.Mmu.Memory.PageAt(_cache.Page(fragment->Page).Frame << 12, out _);
         int offset = fragment->PageOffset + site->GuestOffset;

@@ -59,6 +59,7 @@ internal sealed unsafe class ListingProcessor : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
+        Compiler.Dispose();
         Cache.Dispose();
         Processor.Dispose();
         _memory.Dispose();
