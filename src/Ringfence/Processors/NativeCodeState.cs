@@ -71,8 +71,8 @@ public unsafe struct NativeCodeState
     /// <summary>The site of the last one with a memory operand; 0: the state's data pointer is right.</summary>
     public uint X87DataNote;
 
-    /// <summary>Its operand's linear address.</summary>
-    public ulong X87DataAddress;
+    /// <summary>Its operand's offset.</summary>
+    public ulong X87DataOffset;
 
     /// <summary>The mode that translated code runs in, as a number; translated code changes some of its bits itself.</summary>
     public uint Mode;

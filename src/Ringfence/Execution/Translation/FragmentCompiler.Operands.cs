@@ -320,9 +320,31 @@ internal sealed unsafe partial class FragmentCompiler
     private Register EmitAddress(in Instruction instruction, int size, bool write)
     {
         SegmentIndex segment = SegmentOf(instruction);
-        // A flat CS is good for reading; nothing but its own check says whether it can be written.
-        bool based = _mode.IsLong ? segment is SegmentIndex.Fs or SegmentIndex.Gs
-            : !_mode.IsFlat(segment) || (write && segment == SegmentIndex.Cs);
+        bool based = IsBased(segment, write);
+        Register offset = EmitOffset(instruction, mayBeGuests: !based);
+        if (!based) return offset;
+        if (!_mode.IsLong)
+        {
+            Encode(Instruction.Create(Code.Lea_r64_m, Register.R14, new MemoryOperand(Register.R15, (long)size, 1)));
+            Encode(Instruction.Create(Code.Cmp_r64_rm64, Register.R14, GsOperand(StateOffsets.SegmentEnd(segment, write))));
+            JumpSlow(_code.JumpIfAbove);
+        }
+
+        LoadState(Register.R14, StateOffsets.SegmentBase(segment));
+        Encode(Instruction.Create(
+            _mode.IsLong ? Code.Lea_r64_m : Code.Lea_r32_m,
+            _mode.IsLong ? Register.R15 : Register.R15D,
+            new MemoryOperand(Register.R15, Register.R14)));
+        return Register.R15;
+    }
+
+    /// <summary>Must the segment's base be added and its limit be checked? A flat CS is good for reading; nothing but its own check says whether it can be written.</summary>
+    private bool IsBased(SegmentIndex segment, bool write) => _mode.IsLong ? segment is SegmentIndex.Fs or SegmentIndex.Gs
+        : !_mode.IsFlat(segment) || (write && segment == SegmentIndex.Cs);
+
+    /// <summary>Computes the offset of a memory operand in its segment. Returns R15, or the guest's own register where that is all and it may be. Changes R13.</summary>
+    private Register EmitOffset(in Instruction instruction, bool mayBeGuests)
+    {
         bool narrow = !_mode.IsLong || instruction.MemoryBase.IsGPR32() || instruction.MemoryIndex.IsGPR32();
         if (instruction.IsIPRelativeMemoryOperand)
         {
@@ -337,7 +359,7 @@ internal sealed unsafe partial class FragmentCompiler
         }
         else
         {
-            bool isPlain = !narrow && !based && instruction.MemoryIndex == Register.None && instruction.MemoryDisplacement64 == 0;
+            bool isPlain = !narrow && mayBeGuests && instruction.MemoryIndex == Register.None && instruction.MemoryDisplacement64 == 0;
             int number = instruction.MemoryBase == Register.None ? 0 : instruction.MemoryBase.GetFullRegister() - Register.RAX;
             if (isPlain && !IsResident(number)) return Renamed(number);
             MemoryOperand operand = PlainOperand(instruction, Register.R15, Register.R13);
@@ -346,19 +368,6 @@ internal sealed unsafe partial class FragmentCompiler
                 Encode(Instruction.Create(Code.Movzx_r32_rm16, Register.R15D, Register.R15W));
         }
 
-        if (!based) return Register.R15;
-        if (!_mode.IsLong)
-        {
-            Encode(Instruction.Create(Code.Lea_r64_m, Register.R14, new MemoryOperand(Register.R15, (long)size, 1)));
-            Encode(Instruction.Create(Code.Cmp_r64_rm64, Register.R14, GsOperand(StateOffsets.SegmentEnd(segment, write))));
-            JumpSlow(_code.JumpIfAbove);
-        }
-
-        LoadState(Register.R14, StateOffsets.SegmentBase(segment));
-        Encode(Instruction.Create(
-            _mode.IsLong ? Code.Lea_r64_m : Code.Lea_r32_m,
-            _mode.IsLong ? Register.R15 : Register.R15D,
-            new MemoryOperand(Register.R15, Register.R14)));
         return Register.R15;
     }
 

@@ -102,7 +102,7 @@ internal sealed unsafe partial class FragmentCompiler
 
     /// <summary>Remembers a numeric instruction for the guest's pointers; a memory operand at once, since its address is at hand.</summary>
     /// <param name="site">The instruction's site.</param>
-    /// <param name="address">Register with the operand's linear address; none: it has no memory operand.</param>
+    /// <param name="address">Register with the operand's linear address, which is mostly its offset; none: it has no memory operand.</param>
     /// <param name="displacement">What to add to the register; R14 is then changed.</param>
     private void EmitPointers(int site, Register address, long displacement)
     {
@@ -112,13 +112,18 @@ internal sealed unsafe partial class FragmentCompiler
         if (address != Register.None)
         {
             segment = SegmentOf(instruction);
-            if (displacement != 0)
+            if (IsBased(segment, write: true))
+            {
+                // The instruction has changed no general register: the offset is what it was. A base can change before anybody asks.
+                address = EmitOffset(instruction, mayBeGuests: true);
+            }
+            else if (displacement != 0)
             {
                 Encode(Instruction.Create(Code.Lea_r64_m, Register.R14, new MemoryOperand(address, displacement, 8)));
                 address = Register.R14;
             }
 
-            StoreState(StateOffsets.X87DataAddress, address);
+            StoreState(StateOffsets.X87DataOffset, address);
             _main.Write(_code.NoteX87Data, site);
         }
 

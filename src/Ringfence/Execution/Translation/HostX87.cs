@@ -23,8 +23,8 @@ namespace Ringfence.Execution.Translation;
 /// </para>
 /// <para>
 /// The host's own pointers to the last instruction are not used: they would name host addresses, and AMD's processors do
-/// not save them. Translated code notes the site of the last instruction and of the last memory operand, with its linear
-/// address, from which <see cref="SettlePointers"/> makes what the guest sees.
+/// not save them. Translated code notes the site of the last instruction, and site and offset of the last
+/// memory operand, from which <see cref="SettlePointers"/> makes what the guest sees.
 /// </para>
 /// </summary>
 internal sealed unsafe class HostX87 : IDisposable
@@ -165,18 +165,8 @@ internal sealed unsafe class HostX87 : IDisposable
         if (dataNote != 0)
         {
             Site* site = _cache.Sites + dataNote;
-            ref SegmentRegister segment = ref s->Segment((SegmentIndex)(site->Distance >> SegmentShift));
-            ulong linear = s->Native.X87DataAddress;
-            if (!IsLong(site))
-            {
-                s->X87DataPointer = (uint)(linear - segment.Base);
-                s->X87DataSelector = segment.Selector;
-            }
-            else
-            {
-                s->X87DataPointer = (SegmentIndex)(site->Distance >> SegmentShift) is SegmentIndex.Fs or SegmentIndex.Gs ? linear - segment.Base : linear;
-                s->X87DataSelector = 0;
-            }
+            s->X87DataPointer = s->Native.X87DataOffset;
+            s->X87DataSelector = IsLong(site) ? (ushort)0 : s->Segment((SegmentIndex)(site->Distance >> SegmentShift)).Selector;
         }
     }
 

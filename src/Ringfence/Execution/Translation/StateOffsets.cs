@@ -28,7 +28,7 @@ internal static unsafe class StateOffsets
         SimdUnavailable = (int)((byte*)&s->SimdUnavailable - start);
         X87Note = (int)((byte*)&s->Native.X87Note - start);
         X87DataNote = (int)((byte*)&s->Native.X87DataNote - start);
-        X87DataAddress = (int)((byte*)&s->Native.X87DataAddress - start);
+        X87DataOffset = (int)((byte*)&s->Native.X87DataOffset - start);
         InstructionCount = (int)((byte*)&s->InstructionCount - start);
         InstructionLimit = (int)((byte*)&s->InstructionLimit - start);
         Events = (int)((byte*)&s->Events - start);
@@ -95,7 +95,7 @@ internal static unsafe class StateOffsets
 
     public static int X87DataNote { get; }
 
-    public static int X87DataAddress { get; }
+    public static int X87DataOffset { get; }
 
     public static int InstructionCount { get; }
 
