@@ -31,6 +31,15 @@ internal sealed unsafe class CommonCode
                 c.push(LookUpSite);
             },
             saved);
+        EnterTarget = Emit(
+            stream,
+            c =>
+            {
+                c.mov(r15, __qword_ptr.gs[StateOffsets.Target]);
+                c.movzx(r14d, r15w);
+                c.mov(r13, __qword_ptr.gs[StateOffsets.JumpTable]);
+                c.jmp(__qword_ptr[r13 + (r14 * 8)]);
+            });
         HostFault = Emit(
             stream,
             c =>
@@ -58,6 +67,9 @@ internal sealed unsafe class CommonCode
 
     /// <summary>Leaves because no fragment is known for the address in R15.</summary>
     public int LookUpFailed { get; }
+
+    /// <summary>What <see cref="Enter"/> can jump to: the fragment of the guest address in the state, found through the jump table.</summary>
+    public int EnterTarget { get; }
 
     /// <summary>Where the host's fault handler continues.</summary>
     public int HostFault { get; }

@@ -30,6 +30,7 @@ internal sealed unsafe class Translator : EngineLoop
     private readonly byte* _trap;
     private TranslationMode _mode = new(uint.MaxValue);
     private delegate* unmanaged<void*, void> _enter;
+    private int _entryOfTarget;
     private bool _simdWanted;
     private readonly HashSet<ulong> _singles = [];
     private Site* _lastRefilled;
@@ -140,6 +141,15 @@ internal sealed unsafe class Translator : EngineLoop
         }
 
         SetMode();
+        int at = EntryOfTarget();
+        if (at != 0)
+        {
+            LoadFlags();
+            Execute(at);
+            StatusFlags.Set(ref *s, UnpackedFlags());
+            return;
+        }
+
         int fragment = FindFragment();
         if (fragment == 0)
         {
@@ -152,7 +162,15 @@ internal sealed unsafe class Translator : EngineLoop
         bool compares = _lockStep is not null && _cache.Fragments[fragment].Samples++ < LockStep.Samples && _compiler.TryDecodeWhole(fragment, out ReadOnlySpan<Iced.Intel.Instruction> unit)
             && _lockStep.Prepare(unit) && _cache.Fragments[fragment].IsAlive;
         LoadFlags();
-        int at = _cache.Fragments[Best(fragment)].EntryHost;
+        Execute(_cache.Fragments[Best(fragment)].EntryHost);
+        if (compares) _x87.BringBack();
+        StatusFlags.Set(ref *s, UnpackedFlags());
+        if (compares) _lockStep!.Compare();
+    }
+
+    /// <summary>Runs translated code from an offset of the cache on until it must be left.</summary>
+    private void Execute(int at)
+    {
         Volatile.Write(ref _isRunning, true);
         while (at != 0)
         {
@@ -162,9 +180,26 @@ internal sealed unsafe class Translator : EngineLoop
 
         Volatile.Write(ref _isRunning, false);
         _x87.SettlePointers();
-        if (compares) _x87.BringBack();
-        StatusFlags.Set(ref *s, UnpackedFlags());
-        if (compares) _lockStep!.Compare();
+    }
+
+    /// <summary>Where translated code is entered that finds the fragment at RIP by itself; 0: it cannot, or must not.</summary>
+    private int EntryOfTarget()
+    {
+        ulong rip = State->Rip;
+        if (_lockStep is not null || !_mode.IsFlatCode || (_mode.IsLong && !Mmu.IsCanonical(rip))) return 0;
+        State->Native.Target = _mode.IsLong ? rip : (uint)rip;
+        return _entryOfTarget;
+    }
+
+    /// <summary>After an instruction that has transferred control or changed the mode: translated code goes on there, unless the loop must look.</summary>
+    private int GoOnElsewhere()
+    {
+        VcpuState* s = State;
+        bool mustLook = s->FaultPending != 0 || (s->StepMode | s->InterruptShadow) != 0 || s->Activity != ActivityState.Active
+            || (Volatile.Read(ref s->Events) & s->EventMask) != 0 || !_cache.HasRoom || !_operations.HasRoom;
+        if (mustLook) return 0;
+        SetMode();
+        return EntryOfTarget();
     }
 
     /// <summary>Makes looks for events succeed. False: there is one now.</summary>
@@ -224,6 +259,7 @@ internal sealed unsafe class Translator : EngineLoop
         _mode = mode;
         CommonCode common = _compiler.CommonFor(mode);
         _enter = (delegate* unmanaged<void*, void>)(_cache.Executable + common.Enter);
+        _entryOfTarget = common.EnterTarget;
         State->Native.Mode = mode.Bits;
         State->Native.JumpTable = _cache.JumpTable(mode);
         State->Native.Fault.Resume = (ulong)(_cache.Executable + common.HostFault);
@@ -346,7 +382,7 @@ internal sealed unsafe class Translator : EngineLoop
             case SiteKind.Simd when EnableSimd():
                 State->Rip = InstructionPointer(fragment, at);
                 TakeBackCount(fragment, at->Index);
-                return 0;
+                return GoOnElsewhere();
             case SiteKind.Memory when at->Retry != 0 && TryRefill(at):
                 return at->Retry;
             default:
@@ -414,7 +450,8 @@ internal sealed unsafe class Translator : EngineLoop
         bool goesOn = s->FaultPending == 0 && s->Rip == next && site->Continuation > 0 && fragment->IsAlive && _cache.IsCurrent(page)
             && (s->StepMode | s->InterruptShadow) == 0 && s->Activity == ActivityState.Active
             && (Volatile.Read(ref s->Events) & s->EventMask) == 0 && CurrentMode() == _mode;
-        if (!goesOn || site->Kind == SiteKind.X87 || (site->ExpectsX87 && !_x87.TryLoad())) return 0;
+        if (!goesOn) return GoOnElsewhere();
+        if (site->Kind == SiteKind.X87 || (site->ExpectsX87 && !_x87.TryLoad())) return 0;
         if (_mode.IsCounting) s->InstructionCount += (ulong)(fragment->Instructions - site->Index - 1);
         return site->Continuation;
     }
@@ -489,7 +526,16 @@ internal sealed unsafe class Translator : EngineLoop
         s->Rip = target;
         if (_lockStep is not null) return 0;
         int found = FindFragment();
-        if (found <= 0) return 0;
+        if (found == 0)
+        {
+            // RIP is right: the loop would come here again. With room in the cache, only an instruction that no fragment can hold is left.
+            if (s->FaultPending != 0 || !_cache.HasRoom || !_operations.HasRoom || s->InstructionCount >= s->InstructionLimit) return 0;
+            StatusFlags.Set(ref *s, UnpackedFlags());
+            RunSingle();
+            LoadFlags();
+            return GoOnElsewhere();
+        }
+
         found = Best(found);
         _cache.SetJumpTarget(target, _compiler.EntryTable(found));
         // Targets that take each other's place in the table come here every time.
