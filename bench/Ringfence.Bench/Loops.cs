@@ -1,5 +1,6 @@
 using Iced.Intel;
-using Ringfence.Execution.Interpretation;
+using Ringfence.Execution;
+using Ringfence.Machines;
 using Ringfence.Memory;
 using Ringfence.Processors;
 using Ringfence.Tests.Support;
@@ -12,12 +13,12 @@ internal sealed unsafe class Loops : IDisposable
     private const uint Code = 0x10000;
     private readonly PhysicalMemory _memory = new(16 << 20);
     private readonly Processor _processor;
-    private readonly Interpreter _engine;
+    private readonly IExecutionEngine _engine;
 
-    public Loops(Action<Assembler> program)
+    public Loops(Action<Assembler> program, EngineKind engine = EngineKind.Interpreter)
     {
         _processor = new Processor(0, _memory, new NoBus());
-        _engine = new Interpreter(_processor);
+        _engine = EngineFactory.Create(engine, _processor);
         VcpuState* s = _processor.State;
         s->Cr0 = Cr0.Pe | Cr0.Et;
         for (int i = 0; i < 6; i++)
