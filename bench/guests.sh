@@ -6,7 +6,7 @@
 #   bench/guests.sh                                  # host, ringfence, qemu
 #   bench/guests.sh -m "ringfence bochs" prime crc   # these monitors, these rows
 #
-# -m LIST   monitors: host ringfence qemu bochs        -r N   repetitions, medians are printed (default 1)
+# -m LIST   monitors: host ringfence interpreter qemu bochs        -r N   repetitions, medians are printed (default 1)
 # Needs eng/fetch-guests.sh's guests, gcc, cpio; for qemu: qemu-system-x86; for bochs: bochs bochs-term bochsbios vgabios grub-pc-bin
 # grub-common xorriso mtools.
 set -euo pipefail
@@ -42,9 +42,11 @@ stamp() { perl -MTime::HiRes=time -ne 'BEGIN { $| = 1; $start = time } s/\r//g; 
 run_host() { { echo GB-START; "$work/gb" "${rows[@]}"; } | stamp; }
 
 run_ringfence() {
-  dotnet src/Ringfence.Cli/bin/Release/net10.0/Ringfence.Cli.dll run --kernel "$kernel" --initrd "$work/initrd.gz" \
+  dotnet src/Ringfence.Cli/bin/Release/net10.0/Ringfence.Cli.dll run --engine "${1:-auto}" --kernel "$kernel" --initrd "$work/initrd.gz" \
     --append "$append" --memory 512M --stats "json:$work/stats.json" < /dev/null 2>/dev/null | stamp
 }
+
+run_interpreter() { run_ringfence interpreter; }
 
 run_qemu() {
   qemu-system-x86_64 -accel tcg -cpu max -m 512 -nographic -no-reboot -nodefaults -serial stdio -kernel "$kernel" \
@@ -82,7 +84,7 @@ BOCHS
   wait "$reader"
 }
 
-case " $monitors " in *" ringfence "*) dotnet build -c Release src/Ringfence.Cli -v q -nologo >/dev/null ;; esac
+case " $monitors " in *" ringfence "* | *" interpreter "*) dotnet build -c Release src/Ringfence.Cli -v q -nologo >/dev/null ;; esac
 for monitor in $monitors; do
   for repetition in $(seq "$repetitions"); do
     echo "running $monitor ($repetition of $repetitions)" >&2
@@ -116,17 +118,23 @@ my $base = $monitors[0] eq 'host' && @monitors > 1 ? $monitors[1] : $monitors[0]
 my @others = grep { $_ ne $base } @monitors;
 printf "| row | %s | %s |\n", join(' | ', map { "$_ s" } @monitors), join(' | ', map { "$_ / $base" } @others);
 print '|---|', '---:|' x (@monitors + @others), "\n";
-my %product;
+my (%product, %system);
 for my $row ('boot', @order) {
   my %m = map { $_ => median($time{$row}{$_}) } @monitors;
   my @cells = map { defined $m{$_} ? sprintf('%.2f', $m{$_}) : '' } @monitors;
   for my $other (@others) {
     my $ratio = defined $m{$other} && $m{$base} ? $m{$other} / $m{$base} : undef;
     push @cells, defined $ratio ? sprintf('%.2f', $ratio) : '';
-    if ($ratio && grep { $_ eq $row } @compute) { $product{$other}[0] += log $ratio; $product{$other}[1]++ }
+    next if !$ratio || $row eq 'boot';
+    my $mean = (grep { $_ eq $row } @compute) ? \%product : \%system;
+    $mean->{$other}[0] += log $ratio;
+    $mean->{$other}[1]++;
   }
   printf "| %s | %s |\n", $row, join(' | ', @cells);
 }
-my @means = map { $product{$_} ? sprintf('%.2f', exp($product{$_}[0] / $product{$_}[1])) : '' } @others;
-printf "| geometric mean of the compute rows | %s | %s |\n", join(' | ', map { '' } @monitors), join(' | ', @means);
+for (['compute', \%product], ['system', \%system]) {
+  my ($name, $mean) = @$_;
+  my @means = map { $mean->{$_} ? sprintf('%.2f', exp($mean->{$_}[0] / $mean->{$_}[1])) : '' } @others;
+  printf "| geometric mean of the $name rows | %s | %s |\n", join(' | ', map { '' } @monitors), join(' | ', @means);
+}
 PERL
