@@ -351,6 +351,24 @@ internal sealed unsafe class Mmu : IDisposable
         return (write ? entry->WriteTag : entry->ReadTag) == tag;
     }
 
+    /// <summary>
+    /// Before a run of bytes inside one page is written: if the page holds decoded code and none of it is left once what is about to be written
+    /// has been thrown away, the page may be written unseen again. False: nothing was gained.
+    /// </summary>
+    public bool TryReclaim(ulong linear, ulong bytes)
+    {
+        ulong tag = TlbEntry.TagOf(linear, _s->AddressSpaceTag);
+        TlbEntry* entry = TlbEntry.For(_s->Tlb, linear);
+        if (entry->ReadTag != tag || _memory.CodeUsers(entry->Physical >> 12) == 0) return false;
+        PageAccess access = AccessOf(Privilege.Current) | PageAccess.Write;
+        Statistics.Walks++;
+        if (!PageWalker.TryWalk(_s, _memory, linear, access, sideEffects: true, out PageTranslation translation, out _)) return false;
+        TellCodeUsers(translation.Physical, (int)bytes, _memory.CodeUsers(translation.Physical >> 12));
+        Staged place = default;
+        Fill(linear, access, translation, ref place);
+        return entry->WriteTag == tag;
+    }
+
     /// <summary>The read path behind the TLB probe. The value is left in <see cref="VcpuState.Transfer"/>.</summary>
     [MethodImpl(MethodImplOptions.NoInlining)]
     public bool ReadSlow(int segment, ulong offset, int size)

@@ -144,6 +144,72 @@ public sealed unsafe class SensitiveInPlaceTests
         copied[^1].ShouldBe((byte)0);
     }
 
+    [EngineTheory]
+    [InlineData(8, 3000, -8)]
+    [InlineData(8, 700, 8)]
+    [InlineData(8, 1024, 0x8000)]
+    [InlineData(4, 2000, -3)]
+    [InlineData(1, 9000, 1)]
+    [InlineData(2, 600, -4096)]
+    public void Moves_downwards_go_element_by_element_however_they_overlap(int size, int count, int distance)
+    {
+        using TestMachine machine = Make(64);
+        const int Origin = 0x200000;
+        const int Length = 0x20000;
+        var memory = new byte[Length];
+        new Random(count).NextBytes(memory);
+        machine.Memory.Write(new Ringfence.Memory.GuestPhysical(Origin), memory);
+        const int Source = 0xb123;
+        machine.Assemble(64, a =>
+        {
+            a.mov(esi, Origin + Source);
+            a.mov(edi, Origin + Source + distance);
+            a.mov(ecx, count);
+            a.std();
+            if (size == 8) a.rep.movsq();
+            else if (size == 4) a.rep.movsd();
+            else if (size == 2) a.rep.movsw();
+            else a.rep.movsb();
+            a.cld();
+            a.hlt();
+        });
+        machine.RunToHalt();
+        for (int i = 0; i < count; i++) memory.AsSpan(Source - (i * size), size).ToArray().CopyTo(memory.AsSpan(Source + distance - (i * size), size));
+        var actual = new byte[Length];
+        machine.Memory.Read(new Ringfence.Memory.GuestPhysical(Origin), actual);
+        actual.SequenceEqual(memory).ShouldBeTrue();
+        machine.State->Gpr[6].ShouldBe((ulong)(Origin + Source - (count * size)));
+        machine.State->Gpr[7].ShouldBe((ulong)(Origin + Source + distance - (count * size)));
+    }
+
+    [EngineFact]
+    public void A_page_of_code_that_is_written_by_a_repeated_instruction_runs_as_written()
+    {
+        using TestMachine machine = Make(64);
+        const uint Other = 0x200000;
+        machine.Assemble(64, a => { a.inc(eax); a.ret(); }, Other);
+        machine.Memory.Write(new Ringfence.Memory.GuestPhysical(0x280000), [0x83, 0xc0, 0x10, 0xc3]);
+        machine.Assemble(64, a =>
+        {
+            Label top = a.CreateLabel();
+            a.xor(eax, eax);
+            a.mov(ebx, Other);
+            a.mov(ebp, 3);
+            a.Label(ref top);
+            a.call(rbx);
+            a.call(rbx);
+            a.mov(esi, 0x280000);
+            a.mov(edi, Other);
+            a.mov(ecx, 4096);
+            a.rep.movsb();
+            a.dec(ebp);
+            a.jne(top);
+            a.hlt();
+        });
+        machine.RunToHalt();
+        machine.State->Gpr[0].ShouldBe(2UL + (4 * 16));
+    }
+
     [EngineFact]
     public void An_overlapping_move_repeats_what_it_has_written()
     {

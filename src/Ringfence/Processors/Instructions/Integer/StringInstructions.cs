@@ -119,7 +119,7 @@ internal static unsafe class StringInstructions
     /// Host address of at least one element of RAM that the TLB lets the instruction read or write, and how many elements follow in
     /// the page, inside the segment and before the index wraps; 0 if the slow path must look.
     /// </summary>
-    private static ulong Probe<T, TAddressing>(VcpuState* s, Operation* op, int segment, ulong offset, bool write, out byte* host)
+    private static ulong Probe<T, TAddressing>(Processor processor, VcpuState* s, Operation* op, int segment, ulong offset, ulong count, bool write, out byte* host)
         where T : unmanaged
         where TAddressing : struct, IAddressing
     {
@@ -127,9 +127,11 @@ internal static unsafe class StringInstructions
         ulong linear = register.Base + offset;
         if (!TAddressing.IsLong) linear = (uint)linear;
         TlbEntry* entry = TlbEntry.For(s->Tlb, linear);
-        host = (byte*)(linear + (ulong)entry->Addend);
-        if ((write ? entry->WriteTag : entry->ReadTag) != TlbEntry.TagOf(linear, s->AddressSpaceTag)) return 0;
         ulong bytes = 4096 - (linear & 0xfff);
+        bool fits = (write ? entry->WriteTag : entry->ReadTag) == TlbEntry.TagOf(linear, s->AddressSpaceTag)
+            || (write && processor.Mmu.TryReclaim(linear, Math.Min(bytes, count * (ulong)sizeof(T))));
+        host = (byte*)(linear + (ulong)entry->Addend);
+        if (!fits) return 0;
         if (!TAddressing.IsLong)
         {
             ulong end = write ? register.WriteEnd : register.ReadEnd;
@@ -186,19 +188,62 @@ internal static unsafe class StringInstructions
             where T : unmanaged, IBinaryInteger<T>, IUnsignedNumber<T>
             where TAddressing : struct, IAddressing
         {
-            if ((s->SystemFlags & RflagsBits.Df) != 0) return 0;
+            if ((s->SystemFlags & RflagsBits.Df) != 0) return TAddressing.IsLong ? Backward<T>(processor, s, op, count) : 0;
             ulong source = s->Gpr[6] & op->AddressMask;
             ulong target = s->Gpr[7] & op->AddressMask;
-            ulong elements = Math.Min(count, Probe<T, TAddressing>(s, op, op->Segment, source, write: false, out byte* from));
-            elements = Math.Min(elements, Probe<T, TAddressing>(s, op, DestinationSegment<TAddressing>(), target, write: true, out byte* to));
+            ulong elements = Math.Min(count, Probe<T, TAddressing>(processor, s, op, op->Segment, source, count, write: false, out byte* from));
+            elements = Math.Min(elements, Probe<T, TAddressing>(processor, s, op, DestinationSegment<TAddressing>(), target, elements, write: true, out byte* to));
             if (elements < 2) return 0;
             ulong bytes = elements * (ulong)sizeof(T);
-            // An overlapping forward move repeats what it has just written: only element by element is right.
-            if (to > from && to < from + bytes) return 0;
-            Buffer.MemoryCopy(from, to, bytes, bytes);
+            if (to > from && to < from + bytes)
+            {
+                // An overlapping forward move repeats what it has just written: only element by element is right.
+                for (ulong i = 0; i < elements; i++) Unsafe.WriteUnaligned(to + (i * (ulong)sizeof(T)), Unsafe.ReadUnaligned<T>(from + (i * (ulong)sizeof(T))));
+            }
+            else
+            {
+                Buffer.MemoryCopy(from, to, bytes, bytes);
+            }
+
             Advance(s, op, 6, bytes);
             Advance(s, op, 7, bytes);
             return elements;
+        }
+
+        /// <summary>The same downwards, in 64-bit mode.</summary>
+        private static ulong Backward<T>(Processor processor, VcpuState* s, Operation* op, ulong count)
+            where T : unmanaged, IBinaryInteger<T>, IUnsignedNumber<T>
+        {
+            ulong size = (ulong)sizeof(T);
+            ulong source = (s->Gpr[6] & op->AddressMask) + s->Segment((SegmentIndex)op->Segment).Base;
+            ulong target = s->Gpr[7] & op->AddressMask;
+            ulong elements = Math.Min(count, Math.Min(BelowInPage(source, size), BelowInPage(target, size)));
+            if (elements < 2) return 0;
+            TlbEntry* read = TlbEntry.For(s->Tlb, source);
+            TlbEntry* write = TlbEntry.For(s->Tlb, target);
+            if (read->ReadTag != TlbEntry.TagOf(source, s->AddressSpaceTag) || write->WriteTag != TlbEntry.TagOf(target, s->AddressSpaceTag)) return 0;
+            ulong bytes = elements * size;
+            byte* from = (byte*)(source + size - bytes + (ulong)read->Addend);
+            byte* to = (byte*)(target + size - bytes + (ulong)write->Addend);
+            if (from > to && from < to + bytes)
+            {
+                for (ulong i = bytes; i != 0; i -= size) Unsafe.WriteUnaligned(to + (i - size), Unsafe.ReadUnaligned<T>(from + (i - size)));
+            }
+            else
+            {
+                Buffer.MemoryCopy(from, to, bytes, bytes);
+            }
+
+            Advance(s, op, 6, 0 - bytes);
+            Advance(s, op, 7, 0 - bytes);
+            return elements;
+        }
+
+        /// <summary>Elements from an address downwards that lie in its page; 0 if the first does not.</summary>
+        private static ulong BelowInPage(ulong linear, ulong size)
+        {
+            ulong offset = linear & 0xfff;
+            return offset + size > 4096 ? 0 : (offset / size) + 1;
         }
     }
 
@@ -222,7 +267,7 @@ internal static unsafe class StringInstructions
         {
             if ((s->SystemFlags & RflagsBits.Df) != 0) return 0;
             ulong target = s->Gpr[7] & op->AddressMask;
-            ulong elements = Math.Min(count, Probe<T, TAddressing>(s, op, DestinationSegment<TAddressing>(), target, write: true, out byte* to));
+            ulong elements = Math.Min(count, Probe<T, TAddressing>(processor, s, op, DestinationSegment<TAddressing>(), target, count, write: true, out byte* to));
             if (elements < 2) return 0;
             new Span<T>(to, (int)elements).Fill(Register.Read<T>(s, Rax));
             Advance(s, op, 7, elements * (ulong)sizeof(T));
