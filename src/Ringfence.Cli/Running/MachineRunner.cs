@@ -4,6 +4,7 @@ using System.Runtime.InteropServices;
 using System.Text.Json;
 using Ringfence.Cli.Commands;
 using Ringfence.Cli.Host;
+using Ringfence.Execution.Translation.Listing;
 using Ringfence.Firmware;
 using Ringfence.Machines;
 
@@ -29,6 +30,7 @@ internal sealed class MachineRunner : IDisposable
     private MachineRunner(RunOptions options)
     {
         _options = options;
+        if (!TranslationListing.IsSupported) CheckEngine(options.Engine);
         try
         {
             _machine = CreateMachine(options);
@@ -73,6 +75,14 @@ internal sealed class MachineRunner : IDisposable
     {
         _machine.Dispose();
         foreach (OutputFile file in _files) file.Dispose();
+    }
+
+    /// <summary>Hosts that cannot run translated code: the interpreter runs everywhere.</summary>
+    private static void CheckEngine(EngineKind engine)
+    {
+        if (engine is EngineKind.Translator or EngineKind.LockStep)
+            throw new UserErrorException("--engine: translated code needs x86-64 Linux; this host has the interpreter");
+        if (engine == EngineKind.Auto) Messages.Write("ringfence: translated code needs x86-64 Linux; the interpreter runs this guest");
     }
 
     private static VirtualMachine CreateMachine(RunOptions options) => VirtualMachine.Create(new MachineOptions
