@@ -8,7 +8,7 @@ internal sealed class RunCommand : Command, IHasExamples
 {
     private const string DefaultMemory = "256M";
 
-    private readonly Option<string> _engine = Text("--engine", "NAME", "What executes guest code: interpreter or auto. [default: auto]");
+    private readonly Option<string> _engine = Text("--engine", "NAME", "What executes guest code: translator, interpreter, lockstep (both, compared) or auto. [default: auto]");
     private readonly Option<string> _kernel = Text("--kernel", "FILE", "A Linux bzImage or a Multiboot 1 ELF image. Without it and --firmware, the built-in guest is booted.");
     private readonly Option<string[]> _initrd = Texts("--initrd", "FILE[ ARGS]", "Initial RAM disk of a Linux kernel; module of a Multiboot image, with its arguments. May be repeated.");
     private readonly Option<string> _rootfs = Text("--rootfs", "FOLDER", "Packs a folder into an initial RAM disk.");
