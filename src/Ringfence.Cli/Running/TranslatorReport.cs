@@ -39,6 +39,7 @@ internal static class TranslatorReport
 
         json.WriteNumber("cache_bytes", statistics.CacheBytes);
         json.WriteNumber("cache_flushes", statistics.CacheFlushes);
+        json.WriteNumber("compared_units", statistics.ComparedUnits);
         WriteMap(json, "call_outs_by_instruction", statistics.InstructionCallOuts);
         WriteMap(json, "check_call_outs_by_instruction", statistics.CheckCallOuts);
         json.WriteEndObject();
@@ -68,6 +69,7 @@ internal static class TranslatorReport
         Table others = new Table().Border(TableBorder.Simple).HideHeaders().AddColumn("what").AddColumn(new TableColumn("value").RightAligned());
         others.AddRow("code cache", string.Create(CultureInfo.InvariantCulture, $"{statistics.CacheBytes / 1048576.0:N1} MiB"));
         others.AddRow("code cache thrown away", Count(statistics.CacheFlushes));
+        if (statistics.ComparedUnits != 0) others.AddRow("units compared with the interpreter", Count(statistics.ComparedUnits));
         foreach ((string instruction, long count) in statistics.InstructionCallOuts.Take(Named)) others.AddRow($"call-outs, not translated: {instruction}", Count(count));
         foreach ((string instruction, long count) in statistics.CheckCallOuts.Take(Named)) others.AddRow($"call-outs, check failed: {instruction}", Count(count));
         console.Write(others);

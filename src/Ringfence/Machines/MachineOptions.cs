@@ -1,3 +1,4 @@
+using Ringfence.Execution.Translation;
 using Ringfence.Memory;
 
 namespace Ringfence.Machines;
@@ -25,6 +26,9 @@ public sealed record MachineOptions
 
     /// <summary>What executes guest code.</summary>
     public EngineKind Engine { get; init; } = EngineKind.Auto;
+
+    /// <summary>What a translator's cache holds; null: the default.</summary>
+    internal CacheLimits? CacheLimits { get; init; }
 
     /// <summary>
     /// Guest time follows the count of executed instructions (1 ns each), wall-clock time starts at 2020-01-01 and random numbers come from

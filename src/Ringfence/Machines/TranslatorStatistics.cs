@@ -19,6 +19,9 @@ public sealed record TranslatorStatistics
     /// <summary>Times a full cache was thrown away.</summary>
     public required long CacheFlushes { get; init; }
 
+    /// <summary>Units that were compared with the interpreter: see <see cref="EngineKind.LockStep"/>.</summary>
+    public required long ComparedUnits { get; init; }
+
     /// <summary>Call-outs to the definitions of instructions that are not translated: the most frequent ones, by form, in falling order.</summary>
     public required IReadOnlyList<KeyValuePair<string, long>> InstructionCallOuts { get; init; }
 
@@ -33,6 +36,7 @@ public sealed record TranslatorStatistics
             Sizes = [.. Enumerable.Range(0, 3).Select(kind => TakeSize(kind, [.. translators.Select(t => t.Statistics.Sizes[kind])]))],
             CacheBytes = translators.Sum(t => t.CacheBytes),
             CacheFlushes = translators.Sum(t => t.Statistics.Flushes),
+            ComparedUnits = translators.Sum(t => t.Compared),
             InstructionCallOuts = Top([.. translators.Select(t => t.Statistics.InstructionsByCode)]),
             CheckCallOuts = Top([.. translators.Select(t => t.Statistics.ChecksByCode)]),
         };

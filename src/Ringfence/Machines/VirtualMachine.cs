@@ -316,7 +316,7 @@ public sealed class VirtualMachine : IDisposable, IAsyncDisposable
     private IEnumerable<GuestConsole> Consoles => [.. _pc.Serial, _pc.DebugOutput];
 
     private ProcessorThread CreateThread(Processor processor) =>
-        new($"{_options.Name} cpu{processor.Index}", _pc, processor, EngineFactory.Create(_options.Engine, processor), _control);
+        new($"{_options.Name} cpu{processor.Index}", _pc, processor, EngineFactory.Create(_options.Engine, processor, _options.CacheLimits), _control);
 
     private void End(EndRequest request) => _control.End(request);
 

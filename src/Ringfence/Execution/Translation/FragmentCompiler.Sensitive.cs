@@ -65,7 +65,6 @@ internal sealed unsafe partial class FragmentCompiler
     /// <summary>Can an instruction be executed twice from the same state, which is put back in between?</summary>
     private static bool IsComparable(in Instruction instruction, TranslationKind kind) => kind switch
     {
-        TranslationKind.SwapGs or TranslationKind.WriteBase or TranslationKind.SetAccess or TranslationKind.ClearAccess => false,
         // Iced does not say how far a bit string reaches, or how much a repetition writes.
         TranslationKind.BitString => instruction.Mnemonic == Mnemonic.Bt,
         TranslationKind.String => !instruction.HasRepPrefix,

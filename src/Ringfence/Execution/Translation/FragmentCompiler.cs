@@ -78,17 +78,18 @@ internal sealed unsafe partial class FragmentCompiler
     public ulong CodeEnd { get; set; } = ulong.MaxValue;
 
     /// <summary>Decodes a fragment's unit again. False: not all of it is translated, some of it calls out.</summary>
-    public bool TryDecodeWhole(int index, out ReadOnlySpan<Instruction> unit)
+    public bool TryDecodeWhole(int index, out ReadOnlySpan<Instruction> unit, out byte* code)
     {
         Fragment* fragment = _cache.Fragments + index;
         CodePage page = _cache.Page(fragment->Page);
         int count = Begin(page, fragment->PageOffset, fragment->Rip, out _);
         unit = new ReadOnlySpan<Instruction>(_unit, 0, count);
+        code = _guest;
         if (count == 0) return false;
         foreach (ref readonly Instruction instruction in unit)
         {
             TranslationKind kind = KindOf(instruction);
-            if (kind == TranslationKind.CallOut || !IsComparable(instruction, kind) || (kind == TranslationKind.Simd && !_mode.IsSimd) || !_mode.IsFlatCode) return false;
+            if (kind == TranslationKind.CallOut || !IsComparable(instruction, kind) || (kind == TranslationKind.Simd && !_mode.IsSimd)) return false;
         }
 
         return true;
@@ -304,6 +305,8 @@ internal sealed unsafe partial class FragmentCompiler
             int start = _main.Offset;
             int rareStart = _rare.Offset;
             TranslationKind kind = KindOf(instruction);
+            // Interrupts wait for the instruction behind STI: where that is not in the unit, only the definition sees to it.
+            if (kind == TranslationKind.SetInterrupts && _index == count - 1) kind = TranslationKind.CallOut;
             BeginInstructionX87(kind);
             ended = Emit(ref instruction, kind);
             if (_slow.Count != 0) EmitSlowStubs(start, ended);

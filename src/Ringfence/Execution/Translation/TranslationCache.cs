@@ -22,19 +22,23 @@ internal sealed unsafe class TranslationCache : ICodeWatcher, IMappingObserver, 
     /// <summary>Slots of a jump table: one for each value of the low 16 bits of an address.</summary>
     public const int JumpTableSlots = 1 << 16;
 
-    private const int CodeBytes = 64 << 20;
+    /// <summary>Pages of guest code for which there is an epoch.</summary>
+    public const int MostPages = EpochBytes / sizeof(uint);
+
+    /// <summary>Bytes that are kept free in either area, since compiling is never interrupted: more than the longest trace needs.</summary>
+    public const int Reserve = 1 << 16;
+
+    /// <summary>Sites that are kept free: more than the longest trace has.</summary>
+    public const int ReservedSites = 1 << 10;
+
     private const int EpochBytes = 1 << 18;
-    private const int MaximumPages = EpochBytes / sizeof(uint);
     private const int CommonBytes = 1 << 14;
-    private const int MainBytes = 40 << 20;
-    private const int MaximumFragments = 256 << 10;
-    private const int MaximumSites = 1536 << 10;
-    private const int Reserve = 1 << 14;
-    private const int MaximumUnitSites = 256;
+    private const int MostJumpTables = 32;
 
     private readonly Processor _processor;
     private readonly VcpuState* _s;
     private readonly PhysicalMemory _memory;
+    private readonly CacheLimits _limits;
     private readonly ExecutableMemory _code;
     private readonly uint* _epochs;
     private readonly List<CodePage> _pages = [];
@@ -47,18 +51,21 @@ internal sealed unsafe class TranslationCache : ICodeWatcher, IMappingObserver, 
     private int _fragmentCount = 1;
     private int _siteCount = 1;
 
-    public TranslationCache(Processor processor)
+    public TranslationCache(Processor processor, CacheLimits limits)
     {
+        _limits = limits;
         _processor = processor;
         _s = processor.State;
         _memory = processor.Mmu.Memory;
-        _code = new ExecutableMemory(CodeBytes);
+        int main = EpochBytes + CommonBytes;
+        int rare = main + limits.MainBytes;
+        _code = new ExecutableMemory((nuint)(rare + limits.RareBytes));
         _epochs = (uint*)_code.Writable;
-        Common = new CodeStream(_code.Writable, EpochBytes, EpochBytes + CommonBytes);
-        Main = new CodeStream(_code.Writable, EpochBytes + CommonBytes, EpochBytes + CommonBytes + MainBytes);
-        Rare = new CodeStream(_code.Writable, EpochBytes + CommonBytes + MainBytes, CodeBytes);
-        Fragments = (Fragment*)NativeMemoryMap.Allocate((nuint)MaximumFragments * (nuint)sizeof(Fragment));
-        Sites = (Site*)NativeMemoryMap.Allocate((nuint)MaximumSites * (nuint)sizeof(Site));
+        Common = new CodeStream(_code.Writable, EpochBytes, main);
+        Main = new CodeStream(_code.Writable, main, rare);
+        Rare = new CodeStream(_code.Writable, rare, rare + limits.RareBytes);
+        Fragments = (Fragment*)NativeMemoryMap.Allocate((nuint)limits.Fragments * (nuint)sizeof(Fragment));
+        Sites = (Site*)NativeMemoryMap.Allocate((nuint)limits.Sites * (nuint)sizeof(Site));
         _s->Native.CodeEpoch = _s->Native.GlobalCodeEpoch = 1;
         processor.Mmu.CodeWatcher = this;
         processor.Mmu.MappingObserver = this;
@@ -95,8 +102,9 @@ internal sealed unsafe class TranslationCache : ICodeWatcher, IMappingObserver, 
     public TranslationStatistics Statistics { get; } = new();
 
     /// <summary>Is there room for one more unit?</summary>
-    public bool HasRoom => Main.Free > Reserve && Rare.Free > Reserve && _fragmentCount < MaximumFragments - 1
-        && _siteCount < MaximumSites - MaximumUnitSites && _pages.Count < MaximumPages - 1;
+    public bool HasRoom => Main.Free > Reserve && Rare.Free > Reserve && _fragmentCount < _limits.Fragments - 1
+        && _siteCount < _limits.Sites - ReservedSites && _pages.Count < _limits.Pages - 1
+        && _jumpTables.Count < MostJumpTables;
 
     /// <summary>The code page's number of executable bytes of the cache in use.</summary>
     public long UsedBytes => Main.Used + Rare.Used;
@@ -107,9 +115,11 @@ internal sealed unsafe class TranslationCache : ICodeWatcher, IMappingObserver, 
     /// <summary>A code page by number.</summary>
     public CodePage Page(int index) => _pages[index];
 
-    /// <summary>The jump table of a mode.</summary>
+    /// <summary>The jump table of a mode, which emitted code may name until everything is thrown away.</summary>
     public void** JumpTable(TranslationMode mode)
     {
+        // Code in a segment that is not flat never looks there.
+        if (!mode.IsFlatCode) return null;
         if (_jumpTables.TryGetValue(mode.Bits, out nint table)) return (void**)table;
         table = (nint)NativeMemoryMap.Allocate(JumpTableSlots * (nuint)sizeof(void*));
         _jumpTables.Add(mode.Bits, table);
@@ -208,11 +218,11 @@ internal sealed unsafe class TranslationCache : ICodeWatcher, IMappingObserver, 
     public int FaultSite(ulong hostAddress)
     {
         long offset = (long)hostAddress - (long)_code.Executable;
-        return offset is >= 0 and < CodeBytes && _faultSites.TryGetValue((int)offset, out int site) ? site : 0;
+        return offset >= 0 && offset < (long)_code.Length && _faultSites.TryGetValue((int)offset, out int site) ? site : 0;
     }
 
     /// <summary>Names the fragment whose code an offset lies in, for reports.</summary>
-    public string Describe(int offset)
+    public string DescribeAt(int offset)
     {
         int nearest = 0;
         for (int i = 1; i < _fragmentCount; i++)
@@ -220,14 +230,19 @@ internal sealed unsafe class TranslationCache : ICodeWatcher, IMappingObserver, 
             if (Fragments[i].Start <= offset && (nearest == 0 || Fragments[i].Start > Fragments[nearest].Start)) nearest = i;
         }
 
-        if (nearest != 0 && offset < EpochBytes + CommonBytes + MainBytes)
-        {
-            ref Fragment fragment = ref Fragments[nearest];
-            return $"Fragment {nearest} of guest address 0x{fragment.Rip:x}, {fragment.Instructions} instructions, at +0x{offset - fragment.Start:x}:"
-                + Disassemble(fragment.Start, Math.Max(fragment.End, offset + 16), offset);
-        }
-
+        if (nearest != 0 && offset < EpochBytes + CommonBytes + _limits.MainBytes)
+            return $"At +0x{offset - Fragments[nearest].Start:x} of {Describe(nearest, offset)}";
         return "No fragment lies there.";
+    }
+
+    /// <summary>Lists a fragment's host code, for reports.</summary>
+    /// <param name="index">The fragment.</param>
+    /// <param name="marked">Offset of the instruction to mark.</param>
+    public string Describe(int index, int marked = -1)
+    {
+        ref Fragment fragment = ref Fragments[index];
+        return $"Fragment {index} of guest address 0x{fragment.Rip:x}, {fragment.Instructions} instructions:"
+            + Disassemble(fragment.Start, Math.Max(fragment.End, marked + 16), marked);
     }
 
     /// <summary>Chains a site to a fragment's entry.</summary>
@@ -251,7 +266,10 @@ internal sealed unsafe class TranslationCache : ICodeWatcher, IMappingObserver, 
     public void SetByte(int offset, byte value) => _code.Writable[offset] = value;
 
     /// <summary>Makes the current mode's jump table lead to a fragment.</summary>
-    public void SetJumpTarget(ulong linear, int entry) => _s->Native.JumpTable[(ushort)linear] = _code.Executable + entry;
+    public void SetJumpTarget(ulong linear, int entry)
+    {
+        if (_s->Native.JumpTable is not null) _s->Native.JumpTable[(ushort)linear] = _code.Executable + entry;
+    }
 
     /// <summary>The promoted registers of traces that have some.</summary>
     public Dictionary<int, Promotion[]> Promotions { get; } = [];
@@ -315,16 +333,22 @@ internal sealed unsafe class TranslationCache : ICodeWatcher, IMappingObserver, 
         _fragmentCount = _siteCount = 1;
         Main.Clear();
         Rare.Clear();
-        foreach ((uint mode, nint table) in _jumpTables) ClearJumpTable(mode, table);
+        FreeJumpTables();
     }
 
     /// <inheritdoc/>
     public void Dispose()
     {
         _code.Dispose();
-        NativeMemoryMap.Unmap((byte*)Fragments, (nuint)MaximumFragments * (nuint)sizeof(Fragment));
-        NativeMemoryMap.Unmap((byte*)Sites, (nuint)MaximumSites * (nuint)sizeof(Site));
+        NativeMemoryMap.Unmap((byte*)Fragments, (nuint)_limits.Fragments * (nuint)sizeof(Fragment));
+        NativeMemoryMap.Unmap((byte*)Sites, (nuint)_limits.Sites * (nuint)sizeof(Site));
+        FreeJumpTables();
+    }
+
+    private void FreeJumpTables()
+    {
         foreach (nint table in _jumpTables.Values) NativeMemoryMap.Unmap((byte*)table, JumpTableSlots * (nuint)sizeof(void*));
+        _jumpTables.Clear();
     }
 
     private void RestartEpochs()

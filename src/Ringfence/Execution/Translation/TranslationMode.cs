@@ -53,6 +53,9 @@ internal readonly record struct TranslationMode(uint Bits)
     /// <summary>Each access is checked by the monitor (alignment checks, data breakpoints).</summary>
     public bool IsChecked => (Bits & CheckedBit) != 0;
 
+    /// <summary>There was no number for the code segment's base and limit.</summary>
+    public bool IsBeyondCodeContexts => Bits >> CodeContextShift > MaximumCodeContexts;
+
     /// <summary>Size of the stack: 0 for 16-bit, 1 for 32-bit, 2 for 64-bit.</summary>
     public int StackKind => (int)(Bits >> StackShift) & 3;
 

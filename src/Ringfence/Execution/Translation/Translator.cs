@@ -20,6 +20,7 @@ internal sealed unsafe class Translator : EngineLoop
     private const int MostMisses = 8;
     private const int DeviceAccesses = 32;
     private const int MostWindowFaults = 16;
+    private static readonly TranslationMode NoMode = new(uint.MaxValue);
     private static readonly TimeSpan SamplePeriod = TimeSpan.FromMilliseconds(1);
 
     private readonly TranslationCache _cache;
@@ -28,7 +29,7 @@ internal sealed unsafe class Translator : EngineLoop
     private readonly SingleDecoder _decoder = new();
     private readonly Dictionary<(ulong Base, uint Limit), uint> _codeContexts = [];
     private readonly byte* _trap;
-    private TranslationMode _mode = new(uint.MaxValue);
+    private TranslationMode _mode = NoMode;
     private delegate* unmanaged<void*, void> _enter;
     private int _entryOfTarget;
     private bool _simdWanted;
@@ -41,26 +42,28 @@ internal sealed unsafe class Translator : EngineLoop
     private readonly bool _tracesAtOnce;
     private readonly HostX87 _x87;
     private bool _isRunning;
+    private bool _isUnitComplete;
 
     /// <summary>Makes the translator of a processor.</summary>
     /// <param name="processor">The processor.</param>
     /// <param name="lockStep">Compare each unit with the interpreter.</param>
+    /// <param name="limits">What the cache holds; null: the default.</param>
     /// <param name="tracesAtOnce">For tests: every fragment that can become a trace does so before it first runs, and nothing is counted.</param>
     /// <exception cref="PlatformNotSupportedException">This host is not x86-64 Linux.</exception>
-    public Translator(Processor processor, bool lockStep = false, bool tracesAtOnce = false)
+    public Translator(Processor processor, bool lockStep = false, CacheLimits? limits = null, bool tracesAtOnce = false)
         : base(processor)
     {
         if (!IsSupported) throw new PlatformNotSupportedException("Binary translation needs x86-64 Linux.");
         _tracesAtOnce = tracesAtOnce;
         FaultRedirection.Install(StateOffsets.Fault);
-        _cache = new TranslationCache(processor) { Invalidated = () => Exits.Count(ExitReason.CodeModification) };
+        _cache = new TranslationCache(processor, limits ?? new CacheLimits()) { Invalidated = () => Exits.Count(ExitReason.CodeModification) };
         _compiler = new FragmentCompiler(processor, _cache);
         _x87 = new HostX87(State, _cache);
         Stepper.BringBack = _x87.BringBack;
         _trap = NativeMemoryMap.Reserve(4096);
         if (lockStep)
         {
-            _lockStep = new LockStep(processor, Stepper);
+            _lockStep = new LockStep(processor);
             _compiler.LaysTails = false;
         }
         else
@@ -77,7 +80,10 @@ internal sealed unsafe class Translator : EngineLoop
     public static bool IsSupported => OperatingSystem.IsLinux() && RuntimeInformation.ProcessArchitecture == Architecture.X64;
 
     /// <inheritdoc/>
-    public override string Name => "translator";
+    public override string Name => _lockStep is null ? "translator" : "lockstep";
+
+    /// <summary>The translated code.</summary>
+    public TranslationCache Cache => _cache;
 
     /// <summary>Units compared with the interpreter.</summary>
     public long Compared => _lockStep?.Compared ?? 0;
@@ -113,6 +119,7 @@ internal sealed unsafe class Translator : EngineLoop
             if (_sampler.Dispose(stopped)) stopped.WaitOne();
         }
 
+        _lockStep?.Dispose();
         _cache.Windows?.Dispose();
         _x87.Dispose();
         State->Native.PollTrap = null;
@@ -133,13 +140,7 @@ internal sealed unsafe class Translator : EngineLoop
     {
         VcpuState* s = State;
         if (!_cache.HasRoom || !_operations.HasRoom) Clear();
-        if (!ArmPoll())
-        {
-            // It came just now, or cannot be taken yet: an NMI inside an NMI's handler waits for IRET, and the handler must get there.
-            Stepper.Step();
-            return;
-        }
-
+        if (!ArmPoll()) return;
         SetMode();
         int at = EntryOfTarget();
         if (at != 0)
@@ -159,13 +160,14 @@ internal sealed unsafe class Translator : EngineLoop
         }
 
         if (_lockStep is not null) _x87.BringBack();
-        bool compares = _lockStep is not null && _cache.Fragments[fragment].Samples++ < LockStep.Samples && _compiler.TryDecodeWhole(fragment, out ReadOnlySpan<Iced.Intel.Instruction> unit)
-            && _lockStep.Prepare(unit) && _cache.Fragments[fragment].IsAlive;
+        bool compares = _lockStep is not null && _cache.Fragments[fragment].Samples++ < LockStep.Samples
+            && _compiler.TryDecodeWhole(fragment, out ReadOnlySpan<Iced.Intel.Instruction> unit, out byte* code) && _lockStep.Prepare(unit, code);
+        _isUnitComplete = false;
         LoadFlags();
         Execute(_cache.Fragments[Best(fragment)].EntryHost);
         if (compares) _x87.BringBack();
         StatusFlags.Set(ref *s, UnpackedFlags());
-        if (compares) _lockStep!.Compare();
+        if (compares && (_isUnitComplete || s->FaultPending != 0)) _lockStep!.Compare(() => _cache.Describe(fragment));
     }
 
     /// <summary>Runs translated code from an offset of the cache on until it must be left.</summary>
@@ -213,9 +215,12 @@ internal sealed unsafe class Translator : EngineLoop
 
     private void Clear()
     {
+        // The mode's jump table goes as well.
+        _mode = NoMode;
         _cache.Clear();
         _compiler.Forget();
         _compiler.DirectSites.Clear();
+        _compiler.Guesses.Clear();
         _singles.Clear();
         _operations.Clear();
     }
@@ -241,12 +246,7 @@ internal sealed unsafe class Translator : EngineLoop
     private uint CodeContext(in SegmentRegister cs)
     {
         if (_codeContexts.TryGetValue((cs.Base, cs.Limit), out uint context)) return context;
-        if (_codeContexts.Count == TranslationMode.MaximumCodeContexts)
-        {
-            Clear();
-            _codeContexts.Clear();
-        }
-
+        if (_codeContexts.Count == TranslationMode.MaximumCodeContexts) return TranslationMode.MaximumCodeContexts + 1;
         context = (uint)_codeContexts.Count + 1;
         _codeContexts.Add((cs.Base, cs.Limit), context);
         return context;
@@ -256,6 +256,14 @@ internal sealed unsafe class Translator : EngineLoop
     {
         TranslationMode mode = CurrentMode();
         if (mode == _mode) return;
+        if (mode.IsBeyondCodeContexts)
+        {
+            // The numbers of code segments are used up: they begin again, without the code that was made for them.
+            Clear();
+            _codeContexts.Clear();
+            mode = CurrentMode();
+        }
+
         _mode = mode;
         CommonCode common = _compiler.CommonFor(mode);
         _enter = (delegate* unmanaged<void*, void>)(_cache.Executable + common.Enter);
@@ -423,6 +431,13 @@ internal sealed unsafe class Translator : EngineLoop
             Statistics.InstructionsByCode[site->Code]++;
         }
 
+        if (site->Next == 0 && !_operations.HasRoom)
+        {
+            s->Rip = InstructionPointer(fragment, site);
+            TakeBackCount(fragment, site->Index);
+            return 0;
+        }
+
         Operation* op = site->Next != 0 ? _operations[site->Next] : Decode(site, fragment);
         CodePage page = _cache.Page(fragment->Page);
         if (op is null)
@@ -450,6 +465,7 @@ internal sealed unsafe class Translator : EngineLoop
         bool goesOn = s->FaultPending == 0 && s->Rip == next && site->Continuation > 0 && fragment->IsAlive && _cache.IsCurrent(page)
             && (s->StepMode | s->InterruptShadow) == 0 && s->Activity == ActivityState.Active
             && (Volatile.Read(ref s->Events) & s->EventMask) == 0 && CurrentMode() == _mode;
+        _isUnitComplete = site->Index == fragment->Instructions - 1;
         if (!goesOn) return GoOnElsewhere();
         if (site->Kind == SiteKind.X87 || (site->ExpectsX87 && !_x87.TryLoad())) return 0;
         if (_mode.IsCounting) s->InstructionCount += (ulong)(fragment->Instructions - site->Index - 1);
@@ -491,7 +507,7 @@ internal sealed unsafe class Translator : EngineLoop
         Fragment* fragment = _cache.Fragments + site->Fragment;
         ulong rip = fragment->Rip + (ulong)(long)site->Distance;
         s->Rip = _mode.IsLong ? rip : (uint)rip;
-        if (_lockStep is not null) return 0;
+        if (LeavesBetweenUnits()) return 0;
         int target = FindFragment();
         if (target <= 0) return 0;
         if (fragment->TraceOf != 0 && CanBecomeTrace(target))
@@ -524,7 +540,7 @@ internal sealed unsafe class Translator : EngineLoop
         }
 
         s->Rip = target;
-        if (_lockStep is not null) return 0;
+        if (LeavesBetweenUnits()) return 0;
         int found = FindFragment();
         if (found == 0)
         {
@@ -540,6 +556,16 @@ internal sealed unsafe class Translator : EngineLoop
         _cache.SetJumpTarget(target, _compiler.EntryTable(found));
         // Targets that take each other's place in the table come here every time.
         return ArmPoll() ? _cache.Fragments[found].EntryHost : 0;
+    }
+
+    /// <summary>
+    /// A unit is complete. True: the next one is not entered from here, since units are looked at one by one, or since entries for
+    /// chains take room that there is not.
+    /// </summary>
+    private bool LeavesBetweenUnits()
+    {
+        _isUnitComplete = true;
+        return _lockStep is not null || !_cache.HasRoom;
     }
 
     /// <summary>The trace that has taken a fragment's place, or the fragment.</summary>
@@ -673,7 +699,7 @@ internal sealed unsafe class Translator : EngineLoop
         HostFault fault = State->Native.Fault;
         long offset = (long)fault.InstructionPointer - (long)_cache.Executable;
         return new InvalidOperationException(
-            $"Host signal {fault.Signal} at code cache offset 0x{offset:x} (address 0x{fault.Address:x}), which no guest access explains. {_cache.Describe((int)offset)}");
+            $"Host signal {fault.Signal} at code cache offset 0x{offset:x} (address 0x{fault.Address:x}), which no guest access explains. {_cache.DescribeAt((int)offset)}");
     }
 
     private void LoadFlags()

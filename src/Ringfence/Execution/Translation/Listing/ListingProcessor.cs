@@ -38,7 +38,7 @@ internal sealed unsafe class ListingProcessor : IDisposable
         }
 
         Processor.RefreshMode();
-        Cache = new TranslationCache(Processor);
+        Cache = new TranslationCache(Processor, new CacheLimits());
         Compiler = new FragmentCompiler(Processor, Cache) { CodeEnd = origin + (ulong)code.Length };
         bool isFlat = bits == 64 || TranslationMode.IsFlatCodeSegment(s->Segment(SegmentIndex.Cs));
         Mode = TranslationMode.Of(s, isChecked: false, isCounting: false, simd: true, codeContext: isFlat ? 0U : 1);
