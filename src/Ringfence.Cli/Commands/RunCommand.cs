@@ -96,6 +96,7 @@ internal sealed class RunCommand : Command, IHasExamples
         }
 
         if (options.Deterministic && options.Processors != 1) throw new UserErrorException("--deterministic needs --cpus 1");
+        if (options.Engine == Machines.EngineKind.LockStep && options.Processors != 1) throw new UserErrorException("--engine lockstep needs --cpus 1");
         if (options.SerialPorts.Count > MostSerialPorts) throw new UserErrorException($"--serial: a PC has at most {MostSerialPorts} serial ports");
         if (options.SerialPorts.Count(s => s.Kind == ConnectionKind.Stdio) > 1) throw new UserErrorException("--serial: only one port can be connected to stdio");
     }

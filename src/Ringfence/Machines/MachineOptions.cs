@@ -65,6 +65,7 @@ public sealed record MachineOptions
         if ((MemoryBytes & 0xfff) != 0) throw new ArgumentException("The memory size must be a multiple of 4 KiB.");
         if (ProcessorCount is < 1 or > MaxProcessors) throw new ArgumentException($"A machine has 1 to {MaxProcessors} processors.");
         if (Deterministic && ProcessorCount != 1) throw new ArgumentException("A deterministic machine has one processor.");
+        if (Engine == EngineKind.LockStep && ProcessorCount != 1) throw new ArgumentException("A machine in lock-step has one processor.");
         if (SerialPorts is < 0 or > 4) throw new ArgumentException("A machine has 0 to 4 serial ports.");
         if (TranscriptCharacters < 256) throw new ArgumentException("A console keeps at least 256 characters.");
         if (!Enum.IsDefined(Engine)) throw new ArgumentException("There is no such engine.");

@@ -43,6 +43,7 @@ internal sealed unsafe class Translator : EngineLoop
     private readonly HostX87 _x87;
     private bool _isRunning;
     private bool _isUnitComplete;
+    private bool _compares;
 
     /// <summary>Makes the translator of a processor.</summary>
     /// <param name="processor">The processor.</param>
@@ -160,14 +161,14 @@ internal sealed unsafe class Translator : EngineLoop
         }
 
         if (_lockStep is not null) _x87.BringBack();
-        bool compares = _lockStep is not null && _cache.Fragments[fragment].Samples++ < LockStep.Samples
+        _compares = _lockStep is not null && _cache.Fragments[fragment].Samples++ < LockStep.Samples
             && _compiler.TryDecodeWhole(fragment, out ReadOnlySpan<Iced.Intel.Instruction> unit, out byte* code) && _lockStep.Prepare(unit, code);
         _isUnitComplete = false;
         LoadFlags();
         Execute(_cache.Fragments[Best(fragment)].EntryHost);
-        if (compares) _x87.BringBack();
+        if (_compares) _x87.BringBack();
         StatusFlags.Set(ref *s, UnpackedFlags());
-        if (compares && (_isUnitComplete || s->FaultPending != 0)) _lockStep!.Compare(() => _cache.Describe(fragment));
+        if (_compares && (_isUnitComplete || s->FaultPending != 0)) _lockStep!.Compare(() => _cache.Describe(fragment));
     }
 
     /// <summary>Runs translated code from an offset of the cache on until it must be left.</summary>
@@ -509,7 +510,7 @@ internal sealed unsafe class Translator : EngineLoop
         s->Rip = _mode.IsLong ? rip : (uint)rip;
         if (LeavesBetweenUnits()) return 0;
         int target = FindFragment();
-        if (target <= 0) return 0;
+        if (target <= 0 || IsToBeCompared(site->Fragment) || IsToBeCompared(target)) return 0;
         if (fragment->TraceOf != 0 && CanBecomeTrace(target))
         {
             // The other ways out of hot code are hot too, once they have been taken a few times; chained code would not be sampled.
@@ -540,7 +541,8 @@ internal sealed unsafe class Translator : EngineLoop
         }
 
         s->Rip = target;
-        if (LeavesBetweenUnits()) return 0;
+        // In lock-step the jump table stays empty: whoever is to be compared would run on through it.
+        if (LeavesBetweenUnits() || _lockStep is not null) return 0;
         int found = FindFragment();
         if (found == 0)
         {
@@ -559,14 +561,17 @@ internal sealed unsafe class Translator : EngineLoop
     }
 
     /// <summary>
-    /// A unit is complete. True: the next one is not entered from here, since units are looked at one by one, or since entries for
-    /// chains take room that there is not.
+    /// A unit is complete. True: the next one is not entered from here, since this one is to be compared, or since entries for chains
+    /// take room that there is not.
     /// </summary>
     private bool LeavesBetweenUnits()
     {
         _isUnitComplete = true;
-        return _lockStep is not null || !_cache.HasRoom;
+        return _compares || !_cache.HasRoom;
     }
+
+    /// <summary>In lock-step, fragments are chained once both have been compared often enough.</summary>
+    private bool IsToBeCompared(int fragment) => _lockStep is not null && _cache.Fragments[fragment].Samples < LockStep.Samples;
 
     /// <summary>The trace that has taken a fragment's place, or the fragment.</summary>
     private int Best(int fragment)
