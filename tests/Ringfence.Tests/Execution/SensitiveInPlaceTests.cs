@@ -182,6 +182,106 @@ public sealed unsafe class SensitiveInPlaceTests
         machine.State->Gpr[7].ShouldBe((ulong)(Origin + Source + distance - (count * size)));
     }
 
+    [EngineTheory]
+    [InlineData(32)]
+    [InlineData(64)]
+    public void High_bytes_work_with_memory_as_the_low_ones_do(int bits)
+    {
+        using TestMachine machine = Make(bits);
+        machine.Write64(0x200000, 0x0807_0605_0403_0201);
+        machine.Assemble(bits, a =>
+        {
+            AssemblerMemoryOperand At(int offset) => bits == 64 ? __byte_ptr[rsi + offset] : __byte_ptr[esi + offset];
+            a.mov(esi, 0x200000);
+            a.mov(eax, 0x1122_3344);
+            a.mov(ebx, 0x5566_7788);
+            a.mov(ecx, 0x99aa_bbcc);
+            a.mov(edx, unchecked((int)0xddee_ff00));
+            a.mov(ah, At(1));                       // 02
+            a.add(ah, At(2));                       // 05
+            a.stc();
+            a.adc(At(3), bh);                       // 04 + 77 + 1 = 7c
+            a.mov(At(4), ch);                       // bb
+            a.xchg(At(5), dh);                      // ff, 06
+            a.@lock.xadd(At(6), bh);                // 07 + 77 = 7e, 07
+            a.mov(al, 8);
+            a.cmpxchg(At(7), ch);                   // bb
+            a.sete(cl);
+            a.cmp(bh, At(6));                       // 07 - 7e: CF
+            a.setb(dl);
+            a.hlt();
+        });
+        machine.RunToHalt();
+        machine.Read64(0x200000).ShouldBe(0xbb7e_ffbb_7c03_0201UL);
+        ((uint)machine.State->Gpr[0]).ShouldBe(0x1122_0508u);
+        ((uint)machine.State->Gpr[3]).ShouldBe(0x5566_0788u);
+        ((uint)machine.State->Gpr[1]).ShouldBe(0x99aa_bb01u);
+        ((uint)machine.State->Gpr[2]).ShouldBe(0xddee_0601u);
+    }
+
+    [EngineFact]
+    public void Segment_registers_are_pushed_as_numbers()
+    {
+        using TestMachine machine = Make(32);
+        machine.Assemble(32, a =>
+        {
+            a.push(cs);
+            a.push(fs);
+            a.pop(eax);
+            a.pop(ebx);
+            a.hlt();
+        });
+        machine.State->Segment(SegmentIndex.Fs).Selector = 0xfff8;
+        machine.RunToHalt();
+        machine.State->Gpr[0].ShouldBe(0xfff8UL);
+        machine.State->Gpr[3].ShouldBe(TestMachine.Code0);
+    }
+
+    [EngineTheory]
+    [InlineData(true, 0, 10, 1)]
+    [InlineData(true, 0, 7, 7)]
+    [InlineData(true, 0, 0, 0)]
+    [InlineData(true, 4094, 10, 10)]
+    [InlineData(true, 0, 4096, 100)]
+    [InlineData(false, 0, 5, 5)]
+    [InlineData(false, 0, 4096, 4096)]
+    [InlineData(false, 1, 4096, 1)]
+    public void Repeated_comparisons_stop_where_they_must(bool whileEqual, int offset, int count, int expected)
+    {
+        using TestMachine machine = Make(64);
+        uint first = 0x200000 + (uint)offset;
+        uint second = 0x280000 + (uint)offset;
+        for (int i = 0; i < 4200; i++)
+        {
+            machine.Memory.Write(new Ringfence.Memory.GuestPhysical(first + (ulong)i), [(byte)(i & 0x7f)]);
+            bool differs = whileEqual == (i == expected - 1 && expected != count);
+            if (whileEqual && expected == count) differs = false;
+            if (!whileEqual && expected == count) differs = true;
+            machine.Memory.Write(new Ringfence.Memory.GuestPhysical(second + (ulong)i), [(byte)((i & 0x7f) + (differs ? 1 : 0))]);
+        }
+
+        machine.Assemble(64, a =>
+        {
+            a.mov(rsi, first);
+            a.mov(rdi, second);
+            a.mov(ecx, count);
+            a.mov(eax, 1);
+            a.cmp(eax, 2);
+            if (whileEqual) a.repe.cmpsb();
+            else a.repne.cmpsb();
+            a.setb(dl);
+            a.sete(bl);
+            a.hlt();
+        });
+        machine.RunToHalt();
+        machine.State->Gpr[1].ShouldBe((ulong)(count - expected));
+        machine.State->Gpr[6].ShouldBe(first + (ulong)expected);
+        machine.State->Gpr[7].ShouldBe(second + (ulong)expected);
+        bool equal = count != 0 && whileEqual == (expected == count);
+        (machine.State->Gpr[3] & 0xff).ShouldBe(equal ? 1UL : 0UL);
+        (machine.State->Gpr[2] & 0xff).ShouldBe(equal ? 0UL : 1UL);
+    }
+
     [EngineFact]
     public void A_page_of_code_that_is_written_by_a_repeated_instruction_runs_as_written()
     {

@@ -31,6 +31,8 @@ internal sealed unsafe partial class FragmentCompiler
                 return _mode.IsSimd;
             case TranslationKind.PushFlags or TranslationKind.PopFlags:
                 return (_mode.IsKernel || _mode.IsUser) && _mode.Kind != 0 && Math.Abs(instruction.StackPointerIncrement) == StackSize && IsStackFlat;
+            case TranslationKind.PushSelector:
+                return _mode.Kind != 0 && instruction.StackPointerIncrement == -StackSize && IsStackFlat;
             case TranslationKind.SwapGs:
                 return _mode.IsKernel && _mode.IsLong;
             case TranslationKind.ReadBase or TranslationKind.WriteBase:
@@ -67,7 +69,7 @@ internal sealed unsafe partial class FragmentCompiler
     {
         // Iced does not say how far a bit string reaches, or how much a repetition writes.
         TranslationKind.BitString => instruction.Mnemonic == Mnemonic.Bt,
-        TranslationKind.String => !instruction.HasRepPrefix,
+        TranslationKind.String => !instruction.HasRepPrefix && !instruction.HasRepnePrefix,
         _ => true,
     };
 
@@ -115,6 +117,12 @@ internal sealed unsafe partial class FragmentCompiler
                 return false;
             case TranslationKind.ReadSelector:
                 EmitReadSelector(instruction);
+                return false;
+            case TranslationKind.PushSelector:
+                EmitPushSelector(instruction);
+                return false;
+            case TranslationKind.HighByte:
+                EmitHighByte(instruction);
                 return false;
             case TranslationKind.BitString:
                 EmitBitString(ref instruction);
@@ -279,6 +287,65 @@ internal sealed unsafe partial class FragmentCompiler
         Encode(Instruction.Create(Code.Movzx_r32_rm16, Register.R14D, GsOperand(selector)));
         Encode(Instruction.Create(Code.Mov_rm16_r16, new MemoryOperand(address, Register.R13), Register.R14W));
         _flags = FlagsAt.Saved;
+    }
+
+    private void EmitPushSelector(in Instruction instruction)
+    {
+        NeedSaved();
+        Encode(Instruction.Create(_mode.IsLong ? Code.Lea_r64_m : Code.Lea_r32_m, _mode.IsLong ? Register.R15 : Register.R15D,
+            new MemoryOperand(Register.R12, -(long)StackSize, 1)));
+        EmitProbe(Register.R15, StackSize, write: true);
+        Encode(Instruction.Create(Code.Movzx_r32_rm16, Register.R14D, GsOperand(StateOffsets.Selector(SegmentOf(instruction.Op0Register)))));
+        StoreOperand(Register.R15, Register.R14, StackSize);
+        Move(StackPointer, _mode.IsLong ? Register.R15 : Register.R15D);
+        _flags = FlagsAt.Saved;
+    }
+
+    /// <summary>Has the instruction two operands, one in memory, the other AH, BH, CH or DH?</summary>
+    private static bool IsHighByteWithMemory(in Instruction instruction)
+    {
+        if (instruction.OpCount != 2) return false;
+        int register = instruction.Op0Kind == OpKind.Register ? 0 : 1;
+        return instruction.GetOpKind(register) == OpKind.Register && instruction.GetOpKind(1 - register) == OpKind.Memory
+            && instruction.GetOpRegister(register) is >= Register.AH and <= Register.BH;
+    }
+
+    /// <summary>
+    /// AH, BH, CH and DH cannot be named together with a REX prefix, which every checked memory operand needs: the byte goes to R14 and back
+    /// by way of the state.
+    /// </summary>
+    private void EmitHighByte(in Instruction instruction)
+    {
+        int register = instruction.Op0Kind == OpKind.Register ? 0 : 1;
+        Register high = instruction.GetOpRegister(register);
+        InstructionInfo info = _info.GetInfo(instruction, InstructionInfoOptions.NoMemoryUsage | InstructionInfoOptions.NoRegisterUsage);
+        bool consumes = NeedsFlags(instruction);
+        bool writes = info.GetOpAccess(1 - register) is not OpAccess.Read || instruction.Mnemonic == Mnemonic.Xchg;
+        NeedSaved();
+        Register address = EmitAddress(instruction, sizeof(byte), writes);
+        EmitProbe(address, sizeof(byte), writes);
+        Encode(Instruction.Create(Code.Lea_r64_m, Register.R15, new MemoryOperand(address, Register.R13)));
+        _flags = FlagsAt.Saved;
+        if (consumes) NeedHost();
+        MemoryOperand scratch = GsOperand(StateOffsets.Scratch);
+        Encode(Instruction.Create(Code.Mov_rm8_r8, scratch, high));
+        Encode(Instruction.Create(Code.Movzx_r32_rm8, Register.R14D, scratch));
+        Instruction host = instruction;
+        host.SegmentPrefix = Register.None;
+        host.SetOpRegister(register, Register.R14L);
+        host.MemoryBase = Register.R15;
+        host.MemoryIndex = Register.None;
+        host.MemoryIndexScale = 1;
+        host.MemoryDisplacement64 = 0;
+        host.MemoryDisplSize = 0;
+        Encode(host);
+        if (info.GetOpAccess(register) is not OpAccess.Read)
+        {
+            Encode(Instruction.Create(Code.Mov_rm8_r8, scratch, Register.R14L));
+            Encode(Instruction.Create(Code.Mov_r8_rm8, high, scratch));
+        }
+
+        AfterFlags(instruction);
     }
 
     /// <summary>BT, BTS, BTR and BTC with a bit offset in a register: the operand that holds the bit is found first, then the host's own instruction changes it.</summary>

@@ -37,11 +37,14 @@ internal sealed unsafe partial class FragmentCompiler
 
         if (source && _mode.IsLong && instruction.MemorySegment is Register.FS or Register.GS) return false;
         bool repeats = instruction.HasRepPrefix || instruction.HasRepnePrefix;
-        return !repeats || (instruction.HasRepPrefix && IsStoreOrMove(instruction));
+        return !repeats || IsCompare(instruction) || (instruction.HasRepPrefix && IsStoreOrMove(instruction));
     }
 
     private static bool IsStoreOrMove(in Instruction instruction) => instruction.Mnemonic is Mnemonic.Stosb or Mnemonic.Stosw or Mnemonic.Stosd or Mnemonic.Stosq
         or Mnemonic.Movsb or Mnemonic.Movsw or Mnemonic.Movsd or Mnemonic.Movsq;
+
+    private static bool IsCompare(in Instruction instruction) =>
+        instruction.Mnemonic is Mnemonic.Cmpsb or Mnemonic.Cmpsw or Mnemonic.Cmpsd or Mnemonic.Cmpsq;
 
     private void EmitString(in Instruction instruction)
     {
@@ -56,7 +59,7 @@ internal sealed unsafe partial class FragmentCompiler
         }
 
         int size = instruction.MemorySize.GetSize();
-        if (instruction.HasRepPrefix) EmitRepeated(instruction, size);
+        if (instruction.HasRepPrefix || instruction.HasRepnePrefix) EmitRepeated(instruction, size);
         else EmitElement(instruction, size);
     }
 
@@ -102,16 +105,24 @@ internal sealed unsafe partial class FragmentCompiler
         }
     }
 
-    /// <summary>REP STOS and REP MOVS with everything inside one page on each side.</summary>
+    /// <summary>REP STOS, REP MOVS and repeated CMPS with everything inside one page on each side.</summary>
     private void EmitRepeated(in Instruction instruction, int size)
     {
-        bool moves = instruction.Mnemonic is Mnemonic.Movsb or Mnemonic.Movsw or Mnemonic.Movsd or Mnemonic.Movsq;
+        bool compares = IsCompare(instruction);
+        bool moves = compares || instruction.Mnemonic is Mnemonic.Movsb or Mnemonic.Movsw or Mnemonic.Movsd or Mnemonic.Movsq;
         if (!_mode.IsLong) Move(Register.ECX, Register.ECX);
         Encode(Instruction.Create(Code.Cmp_rm64_imm32, Register.RCX, PageBytes / size));
         JumpSlow(_code.JumpIfAbove);
         CheckSamePage(Register.RDI, size);
         if (moves) CheckSamePage(Register.RSI, size);
-        EmitProbe(Register.RDI, 1, write: true);
+        if (compares)
+        {
+            // Without an element the flags stay as they are.
+            Encode(Instruction.Create(Code.Test_rm64_r64, Register.RCX, Register.RCX));
+            JumpSlow(SensitiveCode.JumpIfEqual);
+        }
+
+        EmitProbe(Register.RDI, 1, !compares);
         if (moves)
         {
             Move(Register.R15, Register.R13);
@@ -122,6 +133,17 @@ internal sealed unsafe partial class FragmentCompiler
         else
         {
             AddTo(Register.RDI, Register.R13);
+        }
+
+        if (compares)
+        {
+            Encode(Instruction.Create(Code.Neg_rm64, Register.R13));
+            Encode(Instruction.Create(Code.Neg_rm64, Register.R15));
+            _main.Write(HostCompare(instruction));
+            Encode(Instruction.Create(Code.Lea_r64_m, Register.RSI, new MemoryOperand(Register.RSI, Register.R13)));
+            Encode(Instruction.Create(Code.Lea_r64_m, Register.RDI, new MemoryOperand(Register.RDI, Register.R15)));
+            _flags = FlagsAt.Host;
+            return;
         }
 
         _main.Write(HostString(instruction.Mnemonic));
@@ -141,6 +163,18 @@ internal sealed unsafe partial class FragmentCompiler
         Mnemonic.Movsd => [0xf3, 0xa5],
         _ => [0xf3, 0x48, 0xa5],
     };
+
+    private static byte[] HostCompare(in Instruction instruction)
+    {
+        byte repeat = (byte)(instruction.HasRepnePrefix ? 0xf2 : 0xf3);
+        return instruction.Mnemonic switch
+        {
+            Mnemonic.Cmpsb => [repeat, 0xa6],
+            Mnemonic.Cmpsw => [0x66, repeat, 0xa7],
+            Mnemonic.Cmpsd => [repeat, 0xa7],
+            _ => [repeat, 0x48, 0xa7],
+        };
+    }
 
     /// <summary>Calls out if RCX elements from an address on do not end in the page where they begin. Changes R14.</summary>
     private void CheckSamePage(Register address, int size)

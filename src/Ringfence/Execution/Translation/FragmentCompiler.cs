@@ -275,8 +275,8 @@ internal sealed unsafe partial class FragmentCompiler
         {
             case TranslationKind.Ident when IsBitString(instruction):
                 return IsInPlace(instruction, TranslationKind.BitString) ? TranslationKind.BitString : TranslationKind.CallOut;
-            case TranslationKind.Ident:
-                return UsesUnencodableByte(instruction) ? TranslationKind.CallOut : kind;
+            case TranslationKind.Ident when UsesUnencodableByte(instruction):
+                return IsHighByteWithMemory(instruction) ? TranslationKind.HighByte : TranslationKind.CallOut;
             case TranslationKind.Simd when !_mode.IsSimd && _mode.IsUser:
                 return TranslationKind.CallOut;
             case TranslationKind.Push or TranslationKind.Pop or TranslationKind.Leave or TranslationKind.Return or TranslationKind.Call

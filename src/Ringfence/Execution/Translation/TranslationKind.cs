@@ -98,6 +98,12 @@ internal enum TranslationKind : byte
     /// <summary>MOV from a segment register.</summary>
     ReadSelector,
 
+    /// <summary>PUSH of a segment register.</summary>
+    PushSelector,
+
+    /// <summary>An <see cref="Ident"/> instruction with AH, BH, CH or DH and memory, which the host cannot encode together.</summary>
+    HighByte,
+
     /// <summary>BT, BTS, BTR and BTC of memory with a bit offset in a register.</summary>
     BitString,
 

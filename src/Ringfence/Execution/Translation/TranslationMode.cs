@@ -82,7 +82,8 @@ internal readonly record struct TranslationMode(uint Bits)
         if (codeContext == 0) bits |= FlatCodeBit;
         bits |= codeContext << CodeContextShift;
         bits |= (s->StackMask == 0xffff ? 0U : 1U) << StackShift;
-        for (int i = 0; i < 6; i++)
+        // FS and GS are loaded often and rarely flat: code that uses them always looks.
+        for (int i = 0; i <= (int)SegmentIndex.Ds; i++)
         {
             ref SegmentRegister segment = ref s->Segments[i];
             if (i == (int)SegmentIndex.Cs ? segment.Base == 0 && segment.ReadEnd == 1UL << 32

@@ -64,7 +64,7 @@ internal static class TranslationTable
             case Mnemonic.Ret:
                 return TranslationKind.Return;
             case Mnemonic.Push:
-                return HasSystemOperand(info) ? TranslationKind.CallOut : TranslationKind.Push;
+                return HasSystemOperand(info) ? TranslationKind.PushSelector : TranslationKind.Push;
             case Mnemonic.Pop:
                 return HasSystemOperand(info) ? TranslationKind.CallOut : TranslationKind.Pop;
             case Mnemonic.Leave:
