@@ -37,6 +37,7 @@ internal sealed unsafe partial class FragmentCompiler : IDisposable
         if (decoder.LastError == DecoderError.NoMoreBytes || instruction.IsInvalid || SwitchesMode(instruction)) return 0;
         TranslationKind kind = KindOf(instruction);
         if (kind is TranslationKind.CallOut or TranslationKind.X87 || (kind == TranslationKind.Simd && !_mode.IsSimd)) return 0;
+        _kinds[0] = kind;
         _across = next;
         int index = Compile(page, offset, rip, 1, instruction.Length);
         _across = null;

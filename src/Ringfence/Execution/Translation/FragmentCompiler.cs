@@ -30,6 +30,7 @@ internal sealed unsafe partial class FragmentCompiler
     private readonly Encoder _encoder;
     private readonly InstructionInfoFactory _info = new();
     private readonly Instruction[] _unit = new Instruction[UnitLimit + 2];
+    private readonly TranslationKind[] _kinds = new TranslationKind[UnitLimit + 2];
     private readonly List<FailedCheck> _slow = [];
     private readonly CodeStream _main;
     private readonly CodeStream _rare;
@@ -169,6 +170,7 @@ internal sealed unsafe partial class FragmentCompiler
         {
             decoder.Decode(out Instruction instruction);
             if (decoder.LastError == DecoderError.NoMoreBytes) break;
+            _kinds[count] = KindOf(instruction);
             _unit[count++] = instruction;
             length += instruction.Length;
             if (instruction.IsInvalid || EndsUnit(instruction) || _pageOffset + length >= 4096) break;
@@ -216,7 +218,7 @@ internal sealed unsafe partial class FragmentCompiler
         for (int i = 0; i < count; i++)
         {
             ref Instruction instruction = ref _unit[i];
-            TranslationKind kind = KindOf(instruction);
+            TranslationKind kind = _kinds[i];
             switch (kind)
             {
                 case TranslationKind.NoOperation or TranslationKind.AddressOf:
@@ -304,7 +306,7 @@ internal sealed unsafe partial class FragmentCompiler
             _slow.Clear();
             int start = _main.Offset;
             int rareStart = _rare.Offset;
-            TranslationKind kind = KindOf(instruction);
+            TranslationKind kind = _kinds[_index];
             // Interrupts wait for the instruction behind STI: where that is not in the unit, only the definition sees to it.
             if (kind == TranslationKind.SetInterrupts && _index == count - 1) kind = TranslationKind.CallOut;
             BeginInstructionX87(kind);
