@@ -4,6 +4,7 @@ using System.Text.Json;
 using Ringfence.Cli.Commands;
 using Ringfence.Cli.Host;
 using Ringfence.Machines;
+using Ringfence.Processors.Exits;
 using Spectre.Console;
 
 namespace Ringfence.Cli.Running;
@@ -74,7 +75,7 @@ internal sealed record StatisticsReport(MachineStatistics Statistics, string Exi
         Row("million instructions a second", $"{Statistics.Mips:N1}");
         Row("guest RAM touched", $"{Statistics.TouchedMemoryBytes / 1048576.0:N1} MiB");
         Row("the monitor's own memory", $"{OwnBytes / 1048576.0:N1} MiB");
-        foreach ((Execution.ExitReason reason, long count) in Statistics.Exits) Row($"exits: {reason}", $"{count:N0}");
+        foreach ((ExitReason reason, long count) in Statistics.Exits) Row($"exits: {reason}", $"{count:N0}");
         foreach ((int vector, long count) in Statistics.Exceptions) Row($"exception {vector}", $"{count:N0}");
         foreach ((int vector, long count) in Statistics.Interrupts) Row($"interrupt {vector}", $"{count:N0}");
         foreach ((string instruction, long count) in Statistics.Unimplemented) Row($"not implemented: {instruction}", $"{count:N0}");

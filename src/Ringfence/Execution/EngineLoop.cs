@@ -1,4 +1,5 @@
 using Ringfence.Processors;
+using Ringfence.Processors.Exits;
 using Ringfence.Processors.Sensitive;
 
 namespace Ringfence.Execution;

@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using Ringfence.Memory;
 using Ringfence.Processors;
+using Ringfence.Processors.Exits;
 using Ringfence.Processors.Instructions;
 using Ringfence.Processors.Sensitive;
 using Code = Iced.Intel.Code;

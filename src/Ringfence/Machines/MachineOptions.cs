@@ -57,6 +57,17 @@ public sealed record MachineOptions
     /// <summary>A triple fault resets the machine, as a PC's chipset does, instead of ending it with a report.</summary>
     public bool ResetOnTripleFault { get; init; }
 
+    /// <summary>Times every exit to the monitor (<see cref="MachineStatistics.Time"/>). Costs about 0.1 us an exit.</summary>
+    public bool TimeExits { get; init; }
+
+    /// <summary>Where every exit is written to as it happens; implies <see cref="TimeExits"/>. Null: nowhere.</summary>
+    public ExitTraceOptions? Trace { get; init; }
+
+    /// <summary>
+    /// Counts instructions in every engine (<see cref="MachineStatistics.Instructions"/>); translated code is slower for it, and makes no traces.
+    /// </summary>
+    public bool CountInstructions { get; init; }
+
     /// <summary>Checks everything that can be checked before the machine is built.</summary>
     /// <exception cref="ArgumentException">Something is out of range; the message is one line.</exception>
     internal void Validate()

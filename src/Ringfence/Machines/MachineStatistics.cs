@@ -1,5 +1,6 @@
 using Iced.Intel;
 using Ringfence.Execution;
+using Ringfence.Processors.Exits;
 
 namespace Ringfence.Machines;
 
@@ -26,6 +27,15 @@ public sealed record MachineStatistics
 
     /// <summary>Exits by reason; reasons that did not occur are left out.</summary>
     public required IReadOnlyDictionary<ExitReason, long> Exits { get; init; }
+
+    /// <summary>Where the processors' time went; null unless <see cref="MachineOptions.TimeExits"/> is set.</summary>
+    public ExecutionTime? Time { get; init; }
+
+    /// <summary>
+    /// Privileged and sensitive instructions that reached the monitor, by mnemonic and form (Iced's names); those that an engine runs in
+    /// place are not among them.
+    /// </summary>
+    public required IReadOnlyDictionary<string, long> SensitiveInstructions { get; init; }
 
     /// <summary>Exceptions delivered, by vector; vectors that did not occur are left out.</summary>
     public required IReadOnlyDictionary<int, long> Exceptions { get; init; }
@@ -85,6 +95,7 @@ public sealed record MachineStatistics
             GuestTime = TimeSpan.FromTicks(pc.Clock.Now / TimeSpan.NanosecondsPerTick),
             Instructions = instructions,
             Exits = exits,
+            SensitiveInstructions = new SortedDictionary<string, long>(),
             Exceptions = exceptions,
             Interrupts = interrupts,
             Unimplemented = unimplemented,

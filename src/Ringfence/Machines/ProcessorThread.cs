@@ -1,5 +1,6 @@
 using Ringfence.Execution;
 using Ringfence.Processors;
+using Ringfence.Processors.Exits;
 
 namespace Ringfence.Machines;
 

@@ -2,6 +2,7 @@ using System.Buffers.Binary;
 using Ringfence.Execution;
 using Ringfence.Memory;
 using Ringfence.Processors;
+using Ringfence.Processors.Exits;
 
 namespace Ringfence.Tests.Differential;
 

@@ -1,5 +1,5 @@
 using Iced.Intel;
-using Ringfence.Execution;
+using Ringfence.Processors.Exits;
 using Ringfence.Tests.Support;
 using static Iced.Intel.AssemblerRegisters;
 using RflagsBits = Ringfence.Processors.RflagsBits;

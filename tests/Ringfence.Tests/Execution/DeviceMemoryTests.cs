@@ -105,7 +105,7 @@ public sealed unsafe class DeviceMemoryTests
         machine.State->Gpr[Gpr.R12] = TestMachine.Data;
         machine.State->Gpr[Gpr.R14] = Register;
         machine.State->Gpr[Gpr.R15] = hot ? 1000UL : 0;
-        machine.RunToHalt().ShouldBe(Ringfence.Execution.ExitReason.Halt);
+        machine.RunToHalt().ShouldBe(Ringfence.Processors.Exits.ExitReason.Halt);
         List<DeviceOperation> expected = [];
         ulong mask = size >= 8 ? ulong.MaxValue : (1UL << (size * 8)) - 1;
         if (reads) expected.Add(new DeviceOperation(false, 0x40, size, Old & mask));

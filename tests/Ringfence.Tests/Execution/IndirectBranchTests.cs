@@ -1,6 +1,6 @@
 using Iced.Intel;
-using Ringfence.Execution;
 using Ringfence.Processors;
+using Ringfence.Processors.Exits;
 using Ringfence.Tests.Support;
 using static Iced.Intel.AssemblerRegisters;
 using RflagsBits = Ringfence.Processors.RflagsBits;

@@ -105,7 +105,7 @@ public sealed unsafe class RepeatedStringTests
         uint missing = (uint)page + (down ? 0xffff_f000U : 0x1000U);
         machine.Map(missing, (inTarget ? TargetFrame : SourceFrame) + (down ? 0xffff_f000U : 0x1000U));
         machine.Resume();
-        machine.RunToHalt().ShouldBe(Ringfence.Execution.ExitReason.Halt);
+        machine.RunToHalt().ShouldBe(Ringfence.Processors.Exits.ExitReason.Halt);
         s->Rip.ShouldBe(machine.InstructionStarts(64, 3)[2]);
         s->Gpr[Gpr.Rcx].ShouldBe(0UL);
         ulong all = (ulong)(Elements * step);

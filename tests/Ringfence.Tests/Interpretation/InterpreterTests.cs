@@ -77,7 +77,7 @@ public sealed unsafe class InterpreterTests
         });
         using var timer = new Timer(_ => machine.Processor.Post(ProcessorEvents.Stop), null, 50, Timeout.Infinite);
         machine.State->InstructionLimit = ulong.MaxValue;
-        machine.Engine.Run().ShouldBe(Execution.ExitReason.Stop);
+        machine.Engine.Run().ShouldBe(Ringfence.Processors.Exits.ExitReason.Stop);
         machine.State->Rip.ShouldBe(BareProcessor.Code);
     }
 

@@ -1,6 +1,6 @@
 using Iced.Intel;
-using Ringfence.Execution;
 using Ringfence.Machines;
+using Ringfence.Processors.Exits;
 using static Iced.Intel.AssemblerRegisters;
 
 namespace Ringfence.Tests.Machines;

@@ -23,10 +23,10 @@ public sealed class WiringTests
             c.PowerOff();
         }));
         await machine.WaitForExitAsync(Patience);
-        IReadOnlyDictionary<Execution.ExitReason, long> exits = machine.Statistics.Exits;
-        exits[Execution.ExitReason.PortIo].ShouldBe(3);
-        exits[Execution.ExitReason.Mmio].ShouldBe(1);
-        exits[Execution.ExitReason.CodeModification].ShouldBe(1);
+        IReadOnlyDictionary<Ringfence.Processors.Exits.ExitReason, long> exits = machine.Statistics.Exits;
+        exits[Ringfence.Processors.Exits.ExitReason.PortIo].ShouldBe(3);
+        exits[Ringfence.Processors.Exits.ExitReason.Mmio].ShouldBe(1);
+        exits[Ringfence.Processors.Exits.ExitReason.CodeModification].ShouldBe(1);
     }
 
     [EngineFact]

@@ -101,7 +101,7 @@ public sealed unsafe class CallGateTests
         // The handler is conforming code at CPL 3, so it needs no inner stack; its HLT then needs one, and cannot get it.
         machine.State->InstructionLimit = machine.State->InstructionCount + 1;
         machine.Memory.Write(new Ringfence.Memory.GuestPhysical(TestMachine.Handler(vector)), [0xeb, 0xfe]);
-        machine.RunToHalt(50).ShouldBe(Execution.ExitReason.InstructionLimit);
+        machine.RunToHalt(50).ShouldBe(Ringfence.Processors.Exits.ExitReason.InstructionLimit);
         machine.State->Rip.ShouldBe((ulong)TestMachine.Handler(vector));
         machine.Read32(machine.State->Gpr[4]).ShouldBe(errorCode);
     }

@@ -1,6 +1,6 @@
-using Ringfence.Execution;
 using Ringfence.Memory;
 using Ringfence.Processors;
+using Ringfence.Processors.Exits;
 using Ringfence.Tests.Support;
 using Xunit.Abstractions;
 

@@ -204,7 +204,7 @@ public sealed unsafe class SegmentLoadTests
         machine.Processor.RefreshMode();
         machine.Write32(0x200100, 0xfeed);
         machine.Assemble(16, a => { a.mov(ax, 0x10); a.mov(ds, ax); a.mov(ebx, 0x200000); a.mov(ecx, __[ebx]); a.hlt(); });
-        machine.RunToHalt().ShouldBe(Execution.ExitReason.Halt);
+        machine.RunToHalt().ShouldBe(Ringfence.Processors.Exits.ExitReason.Halt);
         machine.State->Gpr[1].ShouldBe(0xfeedUL);
     }
 }

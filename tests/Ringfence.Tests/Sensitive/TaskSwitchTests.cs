@@ -1,5 +1,5 @@
-using Ringfence.Execution;
 using Ringfence.Processors;
+using Ringfence.Processors.Exits;
 using Ringfence.Tests.Support;
 using static Iced.Intel.AssemblerRegisters;
 

@@ -49,7 +49,7 @@ internal sealed unsafe class SimdGuest : IDisposable
         State->Activity = ActivityState.Active;
         Processor.RefreshMode();
         Fault = null;
-        _machine.RunToHalt().ShouldBe(Ringfence.Execution.ExitReason.Halt);
+        _machine.RunToHalt().ShouldBe(Ringfence.Processors.Exits.ExitReason.Halt);
         if (State->Rip == _end) return true;
         var vector = (ExceptionVector)((State->Rip - 1 - TestMachine.Handlers) / 16);
         Fault = (vector, vector == ExceptionVector.GeneralProtection ? _machine.Read32(State->Gpr[4]) : 0);

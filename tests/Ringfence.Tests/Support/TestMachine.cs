@@ -2,6 +2,7 @@ using Iced.Intel;
 using Ringfence.Execution;
 using Ringfence.Memory;
 using Ringfence.Processors;
+using Ringfence.Processors.Exits;
 using RflagsBits = Ringfence.Processors.RflagsBits;
 
 namespace Ringfence.Tests.Support;

@@ -1,12 +1,12 @@
 using System.Globalization;
 using Iced.Intel;
-using Ringfence.Execution;
 using Ringfence.Execution.Translation;
 using Ringfence.Firmware;
 using Ringfence.Guests;
 using Ringfence.Machines;
 using Ringfence.Memory;
 using Ringfence.Processors;
+using Ringfence.Processors.Exits;
 using Ringfence.Tests.Guests;
 using Ringfence.Tests.Support;
 using static Iced.Intel.AssemblerRegisters;

@@ -1,8 +1,8 @@
 using System.Diagnostics;
 using Iced.Intel;
-using Ringfence.Execution;
 using Ringfence.Execution.Translation;
 using Ringfence.Processors;
+using Ringfence.Processors.Exits;
 using Ringfence.Tests.Support;
 using static Iced.Intel.AssemblerRegisters;
 

@@ -2,6 +2,7 @@ using Iced.Intel;
 using Ringfence.Host;
 using Ringfence.Memory;
 using Ringfence.Processors;
+using Ringfence.Processors.Exits;
 using Ringfence.Processors.Instructions;
 using Ringfence.Processors.Instructions.Integer;
 

@@ -3,6 +3,7 @@ using Ringfence.Execution.Translation.Listing;
 using Ringfence.Host;
 using Ringfence.Memory;
 using Ringfence.Processors;
+using Ringfence.Processors.Exits;
 using Ringfence.Processors.Instructions;
 
 namespace Ringfence.Execution.Translation;

@@ -1,4 +1,4 @@
-namespace Ringfence.Execution;
+namespace Ringfence.Processors.Exits;
 
 /// <summary>Counts of exits by reason, of one processor. Written by its thread, read by anyone.</summary>
 public sealed class ExitStatistics
