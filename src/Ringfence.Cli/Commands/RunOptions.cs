@@ -40,27 +40,13 @@ internal sealed record RunOptions
 {
     public required EngineKind Engine { get; init; }
 
-    public string? Kernel { get; init; }
-
-    public required IReadOnlyList<string> InitialRamDisks { get; init; }
-
-    public string? RootFolder { get; init; }
-
-    public string? CommandLine { get; init; }
-
-    public string? Firmware { get; init; }
-
-    public required ulong MemoryBytes { get; init; }
-
-    public required int Processors { get; init; }
+    public required GuestOptions Guest { get; init; }
 
     public required IReadOnlyList<Connection> SerialPorts { get; init; }
 
     public required Connection DebugConsole { get; init; }
 
     public required bool Deterministic { get; init; }
-
-    public TimeSpan? Timeout { get; init; }
 
     public StatisticsRequest? Statistics { get; init; }
 }

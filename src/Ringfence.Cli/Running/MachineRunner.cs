@@ -1,11 +1,8 @@
-using System.ComponentModel;
 using System.Diagnostics;
 using System.Runtime.InteropServices;
-using System.Text.Json;
 using Ringfence.Cli.Commands;
 using Ringfence.Cli.Host;
 using Ringfence.Execution.Translation.Listing;
-using Ringfence.Firmware;
 using Ringfence.Machines;
 
 namespace Ringfence.Cli.Running;
@@ -23,7 +20,7 @@ internal sealed class MachineRunner : IDisposable
     private readonly VirtualMachine _machine;
     private readonly List<OutputFile> _files = [];
     private readonly OutputFile? _statisticsFile;
-    private readonly TaskCompletionSource<(string Reason, int ExitCode, string Message)> _interruption = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly TaskCompletionSource<RunEnd> _interruption = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Lock _outputLock = new();
     private bool _atLineStart = true;
 
@@ -31,19 +28,12 @@ internal sealed class MachineRunner : IDisposable
     {
         _options = options;
         if (!TranslationListing.IsSupported) CheckEngine(options.Engine);
-        try
+        _machine = MachineFactory.Create(MachineFactory.OptionsFor(options.Guest) with
         {
-            _machine = CreateMachine(options);
-        }
-        catch (ArgumentException error)
-        {
-            throw new UserErrorException(error.Message);
-        }
-        catch (Exception error) when (error is Win32Exception or OutOfMemoryException)
-        {
-            throw new UserErrorException($"the host refuses {options.MemoryBytes >> 20} MiB of memory for the guest: {error.Message}");
-        }
-
+            Engine = options.Engine,
+            Deterministic = options.Deterministic,
+            SerialPorts = Math.Max(options.SerialPorts.Count, 2),
+        });
         try
         {
             for (int i = 0; i < options.SerialPorts.Count; i++) Connect(_machine.Serial[i], "--serial", options.SerialPorts[i]);
@@ -85,39 +75,6 @@ internal sealed class MachineRunner : IDisposable
         if (engine == EngineKind.Auto) Messages.Write("ringfence: translated code needs x86-64 Linux; the interpreter runs this guest");
     }
 
-    private static VirtualMachine CreateMachine(RunOptions options) => VirtualMachine.Create(new MachineOptions
-    {
-        MemoryBytes = options.MemoryBytes,
-        ProcessorCount = options.Processors,
-        Engine = options.Engine,
-        Deterministic = options.Deterministic,
-        SerialPorts = Math.Max(options.SerialPorts.Count, 2),
-        Boot = CreateBoot(options),
-    });
-
-    private static BootSource CreateBoot(RunOptions options)
-    {
-        if (options.Firmware is { } firmware) return new FirmwareBoot(BootFile.FromPath(firmware));
-        if (options.Kernel is not { } kernel) return new BuiltInGuestBoot();
-        List<BootFile> disks = [.. options.InitialRamDisks.Select(ParseInitialRamDisk)];
-        if (options.RootFolder is { } root)
-        {
-            bool hasInit = File.Exists(Path.Combine(root, "init")) || new FileInfo(Path.Combine(root, "init")).LinkTarget is not null;
-            if (Directory.Exists(root) && !hasInit && options.CommandLine?.Contains("rdinit=", StringComparison.Ordinal) != true)
-                Messages.Write($"ringfence: {root} has no /init; Linux starts it first unless --append says rdinit=PROGRAM");
-            disks.Add(BootFile.FromFolder(root));
-        }
-
-        return new KernelBoot { Kernel = BootFile.FromPath(kernel), InitialRamDisks = disks, CommandLine = options.CommandLine };
-    }
-
-    // FILE or "FILE ARGS": a file whose name contains the space comes first.
-    private static BootFile ParseInitialRamDisk(string text)
-    {
-        int space = text.IndexOf(' ', StringComparison.Ordinal);
-        return space < 0 || File.Exists(text) ? BootFile.FromPath(text) : BootFile.FromPath(text[..space], text[(space + 1)..].Trim());
-    }
-
     private int Run()
     {
         using Terminal? terminal = UsesStandardInput ? Terminal.TryOpen() : null;
@@ -131,7 +88,7 @@ internal sealed class MachineRunner : IDisposable
             TimeSpan startTime = DateTime.Now - Process.GetCurrentProcess().StartTime;
             _machine.Start();
             StartInput(terminal);
-            (string reason, int exitCode, string message) = AwaitEnd();
+            (string reason, int exitCode, string message) = RunEnd.Await(_machine, _options.Guest.Timeout, _interruption.Task);
             terminal?.Restore();
             if (message.Length > 0) Tell(message);
             if (_options.Statistics is { } request)
@@ -157,20 +114,6 @@ internal sealed class MachineRunner : IDisposable
 
     private bool UsesStandardInput => _options.SerialPorts.Any(s => s.Kind == ConnectionKind.Stdio);
 
-    // The first of the machine's own end, the timeout, and what the user or the host asks for; then the machine is at rest.
-    private (string Reason, int ExitCode, string Message) AwaitEnd()
-    {
-        Task<MachineExit> completion = _machine.Completion;
-        Task first = _options.Timeout is { } timeout
-            ? Task.WhenAny(completion, _interruption.Task, Task.Delay(timeout)).GetAwaiter().GetResult()
-            : Task.WhenAny(completion, _interruption.Task).GetAwaiter().GetResult();
-        MachineExit exit = _machine.Stop();
-        if (_interruption.Task.IsCompleted) return _interruption.Task.Result;
-        if (first != completion && exit.Reason == MachineExitReason.Stopped)
-            return ("timeout", ExitCodes.Timeout, $"stopped after {_options.Timeout!.Value.TotalSeconds:0.###} s");
-        return (JsonNamingPolicy.SnakeCaseLower.ConvertName(exit.Reason.ToString()), exit.ExitCode, exit.Report);
-    }
-
     private void Tell(string message)
     {
         if (!_atLineStart && Terminal.IsErrorTerminal) Messages.NewLine();
@@ -184,7 +127,7 @@ internal sealed class MachineRunner : IDisposable
         if (port < 0 || (terminal is null && Terminal.IsInputTerminal)) return;
         new ConsoleInput(_machine.Serial[port], terminal is not null, request =>
         {
-            if (request == ConsoleRequest.Quit) _interruption.TrySetResult(("stopped", ExitCodes.Success, ""));
+            if (request == ConsoleRequest.Quit) _interruption.TrySetResult(new RunEnd("stopped", ExitCodes.Success));
             else Messages.Write("\n" + Keys);
         }).Start();
     }
@@ -223,27 +166,22 @@ internal sealed class MachineRunner : IDisposable
         }
         catch (IOException error)
         {
-            _interruption.TrySetResult(("stopped", ExitCodes.UserError, $"standard output: {error.Message}"));
+            _interruption.TrySetResult(new RunEnd("stopped", ExitCodes.UserError, $"standard output: {error.Message}"));
         }
         catch (UserErrorException error)
         {
-            _interruption.TrySetResult(("stopped", ExitCodes.UserError, error.Message));
+            _interruption.TrySetResult(new RunEnd("stopped", ExitCodes.UserError, error.Message));
         }
     }
 
     private List<IDisposable> HandleSignals(Terminal? terminal)
     {
-        List<IDisposable> handlers = [];
-        foreach ((PosixSignal signal, int number) in new[] { (PosixSignal.SIGHUP, 1), (PosixSignal.SIGINT, 2), (PosixSignal.SIGQUIT, 3), (PosixSignal.SIGTERM, 15) })
+        // A second one ends the process at once.
+        List<IDisposable> handlers = EndingSignals.Handle(number =>
         {
-            handlers.Add(PosixSignalRegistration.Create(signal, context =>
-            {
-                // A second one ends the process at once.
-                terminal?.Restore();
-                context.Cancel = _interruption.TrySetResult(("stopped", ExitCodes.Signal + number, ""));
-            }));
-        }
-
+            terminal?.Restore();
+            return _interruption.TrySetResult(new RunEnd("stopped", ExitCodes.Signal + number));
+        });
         if (terminal is not null && OperatingSystem.IsLinux()) handlers.Add(PosixSignalRegistration.Create(PosixSignal.SIGCONT, _ => terminal.Enter()));
         return handlers;
     }
