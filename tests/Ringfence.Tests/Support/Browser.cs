@@ -1,0 +1,81 @@
+using Microsoft.Playwright;
+
+namespace Ringfence.Tests.Support;
+
+/// <summary>
+/// The host's own Chromium, driven without a window and shared by all tests of <see cref="BrowserCollection"/>. A machine without it skips
+/// them, unless RINGFENCE_REQUIRE_BROWSER is set, as it is in CI. Nothing is ever downloaded.
+/// </summary>
+public sealed class Browser : IAsyncLifetime
+{
+    private const float LaunchMilliseconds = 60_000;
+    private const float StepMilliseconds = 15_000;
+
+    private static readonly bool IsRequired = Environment.GetEnvironmentVariable("RINGFENCE_REQUIRE_BROWSER") is { Length: > 0 };
+    private static readonly string[] Names = ["chromium", "chromium-browser", "google-chrome"];
+
+    private string _missing = "";
+    private IPlaywright? _driver;
+    private IBrowser? _browser;
+
+    /// <inheritdoc/>
+    public async Task InitializeAsync()
+    {
+        if (Find() is not { } program)
+        {
+            _missing = $"there is no browser ({string.Join(", ", Names)}); apt-get install chromium brings one.";
+            return;
+        }
+
+        try
+        {
+            _driver = await Playwright.CreateAsync();
+            // The sandbox needs privileges that containers do not have; only this project's own pages are opened.
+            _browser = await _driver.Chromium.LaunchAsync(new() { ExecutablePath = program, Headless = true, Args = ["--no-sandbox", "--disable-gpu"], Timeout = LaunchMilliseconds });
+        }
+        catch (Exception error) when (error is PlaywrightException or TimeoutException)
+        {
+            _missing = $"{program} cannot be driven: {error.Message}";
+        }
+    }
+
+    /// <summary>Opens a page from a file of its own, offline; skips the test if there is no browser.</summary>
+    /// <param name="html">The page.</param>
+    /// <param name="dark">The theme of whoever reads it.</param>
+    /// <param name="width">Width of the window in CSS pixels.</param>
+    /// <param name="height">Height of the window in CSS pixels.</param>
+    public async Task<OpenPage> OpenAsync(byte[] html, bool dark = false, int width = 1200, int height = 900)
+    {
+        if (_browser is null)
+        {
+            if (IsRequired) throw new InvalidOperationException(_missing);
+            Skip.If(true, _missing);
+        }
+
+        string path = Path.Combine(Path.GetTempPath(), $"ringfence-{Guid.NewGuid():N}.html");
+        await File.WriteAllBytesAsync(path, html);
+        IBrowserContext context = await _browser!.NewContextAsync(new()
+        {
+            ColorScheme = dark ? ColorScheme.Dark : ColorScheme.Light,
+            ReducedMotion = ReducedMotion.Reduce,
+            ViewportSize = new() { Width = width, Height = height },
+            Offline = true,
+        });
+        context.SetDefaultTimeout(StepMilliseconds);
+        return await OpenPage.OpenAsync(context, path);
+    }
+
+    /// <inheritdoc/>
+    public async Task DisposeAsync()
+    {
+        if (_browser is not null) await _browser.DisposeAsync();
+        _driver?.Dispose();
+    }
+
+    private static string? Find() =>
+        (from folder in (Environment.GetEnvironmentVariable("PATH") ?? "").Split(Path.PathSeparator, StringSplitOptions.RemoveEmptyEntries)
+         from name in Names
+         let path = Path.Combine(folder, name)
+         where File.Exists(path)
+         select path).FirstOrDefault();
+}

@@ -1,0 +1,66 @@
+using System.Collections.Concurrent;
+using Microsoft.Playwright;
+
+namespace Ringfence.Tests.Support;
+
+/// <summary>A page of this project's in a browser, with everything a page must not do.</summary>
+public sealed class OpenPage : IAsyncDisposable
+{
+    private readonly IBrowserContext _context;
+    private readonly string _path;
+    private readonly ConcurrentQueue<string> _problems = new();
+
+    private OpenPage(IBrowserContext context, IPage page, string path)
+    {
+        _context = context;
+        _path = path;
+        Page = page;
+        string own = new Uri(path).AbsoluteUri;
+        page.Console += (_, message) =>
+        {
+            if (message.Type is "error" or "warning") _problems.Enqueue($"console: {message.Text}");
+        };
+        page.PageError += (_, error) => _problems.Enqueue($"error: {error}");
+        page.Request += (_, request) =>
+        {
+            if (request.Url != own && !request.Url.StartsWith("data:", StringComparison.Ordinal)) _problems.Enqueue($"request: {request.Url}");
+        };
+    }
+
+    /// <summary>The page, to click in and to ask.</summary>
+    public IPage Page { get; }
+
+    /// <summary>What was written to the console, exceptions that nobody caught, and requests for anything but the page itself.</summary>
+    public IReadOnlyCollection<string> Problems => _problems;
+
+    /// <summary>The colour that is painted behind everything, such as <c>rgb(255, 255, 255)</c>.</summary>
+    public Task<string> GroundColourAsync() => Page.EvaluateAsync<string>("getComputedStyle(document.documentElement).backgroundColor");
+
+    /// <summary>Elements that reach beyond the window's right edge and do not lie in one that scrolls by itself; none if the page fits.</summary>
+    public Task<string[]> OverflowingAsync() => Page.EvaluateAsync<string[]>("""
+        () => {
+          const width = document.documentElement.clientWidth;
+          if (document.documentElement.scrollWidth <= width) return [];
+          const scrolls = e => e && (["auto", "scroll", "hidden"].includes(getComputedStyle(e).overflowX) || scrolls(e.parentElement));
+          const wide = [...document.body.querySelectorAll("*")].filter(e => e.getBoundingClientRect().right > width + 0.5 && !scrolls(e.parentElement));
+          return wide.length ? wide.map(e => e.outerHTML.slice(0, 120)) : ["the document"];
+        }
+        """);
+
+    /// <summary>Writes what is to be seen as a PNG file.</summary>
+    public Task ScreenshotAsync(string path, bool fullPage = false) => Page.ScreenshotAsync(new() { Path = path, FullPage = fullPage });
+
+    /// <inheritdoc/>
+    public async ValueTask DisposeAsync()
+    {
+        await _context.DisposeAsync();
+        File.Delete(_path);
+    }
+
+    internal static async Task<OpenPage> OpenAsync(IBrowserContext context, string path)
+    {
+        OpenPage open = new(context, await context.NewPageAsync(), path);
+        await open.Page.GotoAsync(new Uri(path).AbsoluteUri);
+        return open;
+    }
+}
