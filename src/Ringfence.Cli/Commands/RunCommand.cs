@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Ringfence.Cli.Running;
+using Ringfence.Machines;
 
 namespace Ringfence.Cli.Commands;
 
@@ -13,10 +14,13 @@ internal sealed class RunCommand : Command, IHasExamples
     private readonly Option<bool> _deterministic = new("--deterministic") { Description = "Guest time follows the count of executed instructions; one processor." };
     private readonly Option<string> _stats = GuestOptionSet.Text("--stats", "FORMAT", "Prints counters at the end: text, json, text:PATH or json:PATH.");
 
+    private readonly Option<string> _trace = GuestOptionSet.Text("--trace", "FILE", "Writes every exit from guest code to the monitor to a file that Perfetto and chrome://tracing open.");
+    private readonly Option<string> _traceLimit = GuestOptionSet.Text("--trace-limit", "SIZE", "Most bytes of the trace; exits beyond are counted and left out. [default: 256M]");
+
     public RunCommand()
         : base("run", "Runs a machine with its serial console at this terminal. Ctrl-A X quits, Ctrl-A H helps.")
     {
-        Option[] options = [_engine, .. _guest.Machine, _serial, _debugConsole, _deterministic, _guest.Timeout, _stats];
+        Option[] options = [_engine, .. _guest.Machine, _serial, _debugConsole, _deterministic, _guest.Timeout, _stats, _trace, _traceLimit];
         foreach (Option option in options) Add(option);
         SetAction(result => MachineRunner.Run(Read(result)));
     }
@@ -36,6 +40,8 @@ internal sealed class RunCommand : Command, IHasExamples
               starts a ROM at the reset vector
           printf 'help\npoweroff\n' | ringfence run --timeout 60 --stats json
               types two lines, prints the counters as one JSON object
+          ringfence run --stats text --trace exits.json
+              counts and times every exit to the monitor, and records them for https://ui.perfetto.dev
 
         Exit codes:
           0 the guest powered off, or Ctrl-A X    1 an error in what was asked for
@@ -54,6 +60,8 @@ internal sealed class RunCommand : Command, IHasExamples
             DebugConsole = Values.Connection("--debugcon", result.GetValue(_debugConsole) ?? "null"),
             Deterministic = result.GetValue(_deterministic),
             Statistics = result.GetValue(_stats) is { } stats ? Values.Statistics(stats) : null,
+            Trace = result.GetValue(_trace),
+            TraceBytes = result.GetValue(_traceLimit) is { } limit ? Values.TraceSize(limit) : ExitTraceOptions.DefaultMaximumBytes,
         };
         Check(options);
         return options;

@@ -49,4 +49,8 @@ internal sealed record RunOptions
     public required bool Deterministic { get; init; }
 
     public StatisticsRequest? Statistics { get; init; }
+
+    public string? Trace { get; init; }
+
+    public required long TraceBytes { get; init; }
 }

@@ -14,6 +14,23 @@ internal static class Values
     /// <summary>A memory size: bytes, or with a binary unit such as <c>512M</c> or <c>1GiB</c>.</summary>
     public static ulong MemorySize(string text)
     {
+        if (!TrySize(text, out ulong bytes)) throw new UserErrorException($"--memory: '{text}' is not a memory size (such as 512M, 1G or a number of bytes)");
+        if (bytes is < MachineOptions.MinMemoryBytes or > MachineOptions.MaxMemoryBytes)
+            throw new UserErrorException($"--memory: '{text}' is out of range (1M to {MachineOptions.MaxMemoryBytes >> 30}G)");
+        return (bytes & 0xfff) == 0 ? bytes : throw new UserErrorException($"--memory: '{text}' is not a multiple of 4 KiB");
+    }
+
+    /// <summary>The size of a trace: bytes, or with a binary unit.</summary>
+    public static long TraceSize(string text)
+    {
+        const ulong Least = 64 << 10;
+        const ulong Most = 1UL << 40;
+        if (!TrySize(text, out ulong bytes)) throw new UserErrorException($"--trace-limit: '{text}' is not a size (such as 64M, 1G or a number of bytes)");
+        return bytes is >= Least and <= Most ? (long)bytes : throw new UserErrorException($"--trace-limit: '{text}' is out of range (64K to 1024G)");
+    }
+
+    private static bool TrySize(string text, out ulong bytes)
+    {
         string number = text.Trim();
         int shift = 0;
         foreach ((string suffix, int suffixShift) in Units)
@@ -24,12 +41,9 @@ internal static class Values
             break;
         }
 
-        if (!ulong.TryParse(number, NumberStyles.None, CultureInfo.InvariantCulture, out ulong count) || count > ulong.MaxValue >> shift)
-            throw new UserErrorException($"--memory: '{text}' is not a memory size (such as 512M, 1G or a number of bytes)");
-        ulong bytes = count << shift;
-        if (bytes is < MachineOptions.MinMemoryBytes or > MachineOptions.MaxMemoryBytes)
-            throw new UserErrorException($"--memory: '{text}' is out of range (1M to {MachineOptions.MaxMemoryBytes >> 30}G)");
-        return (bytes & 0xfff) == 0 ? bytes : throw new UserErrorException($"--memory: '{text}' is not a multiple of 4 KiB");
+        bool isNumber = ulong.TryParse(number, NumberStyles.None, CultureInfo.InvariantCulture, out ulong count) && count <= ulong.MaxValue >> shift;
+        bytes = isNumber ? count << shift : 0;
+        return isNumber;
     }
 
     /// <summary>A number of processors.</summary>

@@ -16,6 +16,8 @@ internal sealed class MachineRunner : IDisposable
         Ctrl-A Ctrl-A   sends Ctrl-A to the guest
         """;
 
+    private const int TraceBufferBytes = 1 << 20;
+
     private readonly RunOptions _options;
     private readonly VirtualMachine _machine;
     private readonly List<OutputFile> _files = [];
@@ -28,11 +30,16 @@ internal sealed class MachineRunner : IDisposable
     {
         _options = options;
         if (!TranslationListing.IsSupported) CheckEngine(options.Engine);
+        // Opened now: a long run must not end with the news that its trace cannot be written.
+        OutputFile? trace = options.Trace is { } path ? new OutputFile("--trace", path, TraceBufferBytes) : null;
+        if (trace is not null) _files.Add(trace);
         _machine = MachineFactory.Create(MachineFactory.OptionsFor(options.Guest) with
         {
             Engine = options.Engine,
             Deterministic = options.Deterministic,
             SerialPorts = Math.Max(options.SerialPorts.Count, 2),
+            TimeExits = options.Statistics is not null,
+            Trace = trace is null ? null : new ExitTraceOptions { Output = trace.Stream, MaximumBytes = options.TraceBytes },
         });
         try
         {

@@ -9,19 +9,25 @@ internal sealed class OutputFile : IDisposable
 
     /// <summary>Creates the file, or empties it.</summary>
     /// <exception cref="UserErrorException">The host refuses.</exception>
-    public OutputFile(string option, string path)
+    /// <param name="option">The option that names it.</param>
+    /// <param name="path">Its path.</param>
+    /// <param name="bufferBytes">What is collected before it is written; 0: nothing.</param>
+    public OutputFile(string option, string path, int bufferBytes = 0)
     {
         _option = option;
         _path = path;
         try
         {
-            _file = new FileStream(path, FileMode.Create, FileAccess.Write, FileShare.ReadWrite, bufferSize: 0);
+            _file = new FileStream(path, FileMode.Create, FileAccess.Write, FileShare.ReadWrite, bufferBytes);
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
         {
             throw new UserErrorException($"{option}: {path}: {Describe(error)}");
         }
     }
+
+    /// <summary>The file, for those that write much.</summary>
+    public Stream Stream => _file;
 
     /// <summary>Appends.</summary>
     /// <exception cref="UserErrorException">The host refuses, for example because the disk is full.</exception>

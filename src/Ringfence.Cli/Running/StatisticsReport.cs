@@ -18,6 +18,7 @@ namespace Ringfence.Cli.Running;
 internal sealed record StatisticsReport(MachineStatistics Statistics, string ExitReason, int ExitCode, TimeSpan StartTime, long OwnBytes)
 {
     private const int TextWidth = 100;
+    private const int MostInstructions = 12;
 
     /// <summary>One JSON object in one line. Durations in seconds, sizes in bytes.</summary>
     public byte[] ToJson()
@@ -37,7 +38,18 @@ internal sealed record StatisticsReport(MachineStatistics Statistics, string Exi
             WriteMap(json, "unimplemented", Statistics.Unimplemented.Select(e => (e.Key, e.Value)));
             WriteMap(json, "exceptions", Vectors(Statistics.Exceptions));
             WriteMap(json, "interrupts", Vectors(Statistics.Interrupts));
-            WriteMap(json, "exits", Statistics.Exits.Select(e => (JsonNamingPolicy.SnakeCaseLower.ConvertName(e.Key.ToString()), e.Value)));
+            WriteMap(json, "exits", Statistics.Exits.Select(e => (NameOf(e.Key), e.Value)));
+            if (Statistics.Time is { } time)
+            {
+                json.WriteNumber("guest_code_seconds", Seconds(time.GuestCode));
+                json.WriteNumber("monitor_seconds", Seconds(time.Monitor));
+                json.WriteNumber("idle_seconds", Seconds(time.Idle));
+                json.WriteStartObject("exit_seconds");
+                foreach ((ExitReason reason, TimeSpan spent) in time.Exits) json.WriteNumber(NameOf(reason), Seconds(spent));
+                json.WriteEndObject();
+            }
+
+            WriteMap(json, "sensitive_instructions", Statistics.SensitiveInstructions.Select(e => (e.Key, e.Value)));
             json.WriteNumber("page_walks", Statistics.PageWalks);
             json.WriteNumber("resets", Statistics.Resets);
             json.WriteNumber("unclaimed_port_bytes", Statistics.UnclaimedPortAccesses);
@@ -75,11 +87,11 @@ internal sealed record StatisticsReport(MachineStatistics Statistics, string Exi
         Row("million instructions a second", $"{Statistics.Mips:N1}");
         Row("guest RAM touched", $"{Statistics.TouchedMemoryBytes / 1048576.0:N1} MiB");
         Row("the monitor's own memory", $"{OwnBytes / 1048576.0:N1} MiB");
-        foreach ((ExitReason reason, long count) in Statistics.Exits) Row($"exits: {reason}", $"{count:N0}");
         foreach ((int vector, long count) in Statistics.Exceptions) Row($"exception {vector}", $"{count:N0}");
         foreach ((int vector, long count) in Statistics.Interrupts) Row($"interrupt {vector}", $"{count:N0}");
         foreach ((string instruction, long count) in Statistics.Unimplemented) Row($"not implemented: {instruction}", $"{count:N0}");
         console.Write(table);
+        WriteExits(console);
         if (Statistics.Translator is { } translator) TranslatorReport.Write(console, translator);
         return text.ToString();
     }
@@ -104,6 +116,39 @@ internal sealed record StatisticsReport(MachineStatistics Statistics, string Exi
             Messages.Write(ToText(Terminal.IsErrorTerminal));
         }
     }
+
+    /// <summary>Where the time went: what took most first.</summary>
+    private void WriteExits(IAnsiConsole console)
+    {
+        ExecutionTime? time = Statistics.Time;
+        Table table = new Table().Border(TableBorder.Simple).AddColumn("exits to the monitor");
+        foreach (string column in (string[])["count", "seconds", "share of time", "us each"]) table.AddColumn(new TableColumn(column).RightAligned());
+        void Row(string name, long? count, TimeSpan? spent)
+        {
+            string share = spent is { } s && time!.Total > TimeSpan.Zero ? FormattableString.Invariant($"{100 * s / time.Total:0.0} %") : "";
+            string each = spent is { } all && count is > 0 ? FormattableString.Invariant($"{all.TotalMicroseconds / count.Value:0.00}") : "";
+            table.AddRow(Markup.Escape(name), count is { } n ? n.ToString("N0", CultureInfo.InvariantCulture) : "",
+                spent is { } seconds ? seconds.TotalSeconds.ToString("0.000", CultureInfo.InvariantCulture) : "", share, each);
+        }
+
+        if (time is not null)
+        {
+            Row("(guest code)", null, time.GuestCode);
+            Row("(idle)", null, time.Idle);
+        }
+
+        IEnumerable<ExitReason> reasons = Statistics.Exits.Keys.Union(time?.Exits.Keys ?? []);
+        foreach (ExitReason reason in reasons.OrderByDescending(r => time?.Exits.GetValueOrDefault(r)).ThenByDescending(r => Statistics.Exits.GetValueOrDefault(r)))
+            Row(reason.ToString(), Statistics.Exits.GetValueOrDefault(reason), time?.Exits.GetValueOrDefault(reason));
+        console.Write(table);
+        if (Statistics.SensitiveInstructions.Count == 0) return;
+        Table instructions = new Table().Border(TableBorder.Simple).AddColumn("sensitive instructions").AddColumn(new TableColumn("count").RightAligned());
+        foreach ((string form, long count) in Statistics.SensitiveInstructions.OrderByDescending(e => e.Value).Take(MostInstructions))
+            instructions.AddRow(Markup.Escape(form), count.ToString("N0", CultureInfo.InvariantCulture));
+        console.Write(instructions);
+    }
+
+    private static string NameOf(ExitReason reason) => JsonNamingPolicy.SnakeCaseLower.ConvertName(reason.ToString());
 
     private static double Seconds(TimeSpan time) => Math.Round(time.TotalSeconds, 6);
 

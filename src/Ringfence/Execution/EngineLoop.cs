@@ -10,19 +10,18 @@ namespace Ringfence.Execution;
 /// </summary>
 internal abstract unsafe class EngineLoop : IExecutionEngine
 {
+    private const ulong NmiVector = 2;
+
     private protected EngineLoop(Processor processor)
     {
         Processor = processor;
         State = processor.State;
-        Stepper = new SingleStepper(processor, Exits);
+        Stepper = new SingleStepper(processor);
         if (State->InstructionLimit == 0) State->InstructionLimit = ulong.MaxValue;
     }
 
     /// <inheritdoc/>
     public abstract string Name { get; }
-
-    /// <inheritdoc/>
-    public ExitStatistics Exits { get; } = new();
 
     /// <summary>Called before each instruction, with RIP exact, while it is set: the machine then runs one instruction at a time.</summary>
     public Action<Processor>? Tracer
@@ -33,6 +32,9 @@ internal abstract unsafe class EngineLoop : IExecutionEngine
 
     /// <summary>The processor whose code runs.</summary>
     private protected Processor Processor { get; }
+
+    /// <summary>The accounts of its exits.</summary>
+    private protected ExitStatistics Exits => Processor.Exits;
 
     /// <summary>Its state.</summary>
     private protected VcpuState* State { get; }
@@ -51,6 +53,7 @@ internal abstract unsafe class EngineLoop : IExecutionEngine
         finally
         {
             BringBack();
+            Exits.EndRun();
         }
     }
 
@@ -60,8 +63,8 @@ internal abstract unsafe class EngineLoop : IExecutionEngine
         while (true)
         {
             if ((Volatile.Read(ref s->Events) & s->EventMask) != 0 && TryHandleEvents(out ExitReason reason)) return Count(reason);
-            if (s->Activity != ActivityState.Active)
-                return Count(s->Activity == ActivityState.Shutdown ? ExitReason.Shutdown : ExitReason.Halt);
+            if (s->Activity == ActivityState.Shutdown) return Count(ExitReason.Shutdown);
+            if (s->Activity != ActivityState.Active) return ExitReason.Halt;
             if (s->InstructionCount >= s->InstructionLimit) return Count(ExitReason.InstructionLimit);
             if ((s->StepMode | s->InterruptShadow) != 0 || Stepper.Tracer is not null)
             {
@@ -141,19 +144,27 @@ internal abstract unsafe class EngineLoop : IExecutionEngine
         if (s->InterruptShadow != 0 || s->Activity is ActivityState.WaitForSipi or ActivityState.Shutdown) return false;
         if ((events & ProcessorEvents.Nmi) != 0)
         {
-            Exits.Count(ExitReason.ExternalInterrupt);
+            Exits.Enter(ExitReason.ExternalInterrupt);
+            Exits.Describe(NmiVector);
             Processor.Withdraw(ProcessorEvents.Nmi);
             s->Activity = ActivityState.Active;
             EventDelivery.DeliverNmi(Processor);
+            Exits.Leave();
             return false;
         }
 
         if ((events & ProcessorEvents.Interrupt) == 0) return false;
+        Exits.Enter(ExitReason.ExternalInterrupt);
+        Exits.At(s->Rip);
         int vector = Processor.Bus.AcknowledgeInterrupt(Processor);
-        if (vector < 0) return false;
-        Exits.Count(ExitReason.ExternalInterrupt);
-        s->Activity = ActivityState.Active;
-        EventDelivery.DeliverInterrupt(Processor, vector);
+        if (vector >= 0)
+        {
+            Exits.Describe((ulong)vector);
+            s->Activity = ActivityState.Active;
+            EventDelivery.DeliverInterrupt(Processor, vector);
+        }
+
+        Exits.Leave(counts: vector >= 0);
         return false;
     }
 }

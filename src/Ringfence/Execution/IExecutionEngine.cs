@@ -19,7 +19,4 @@ internal interface IExecutionEngine : IDisposable
     /// <see cref="ExitReason.Shutdown"/> (triple fault).
     /// </summary>
     ExitReason Run();
-
-    /// <summary>Counters of this engine's processor.</summary>
-    ExitStatistics Exits { get; }
 }

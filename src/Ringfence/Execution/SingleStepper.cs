@@ -19,15 +19,13 @@ internal sealed unsafe class SingleStepper : IDisposable
 
     private readonly Processor _processor;
     private readonly VcpuState* _s;
-    private readonly ExitStatistics _exits;
     private readonly SingleDecoder _decoder = new();
     private readonly SingleSlot* _singles;
 
-    public SingleStepper(Processor processor, ExitStatistics exits)
+    public SingleStepper(Processor processor)
     {
         _processor = processor;
         _s = processor.State;
-        _exits = exits;
         nuint bytes = (nuint)(SingleSlots * sizeof(SingleSlot));
         _singles = (SingleSlot*)NativeMemory.AlignedAlloc(bytes, 64);
         NativeMemory.Clear(_singles, bytes);
@@ -42,8 +40,13 @@ internal sealed unsafe class SingleStepper : IDisposable
     /// <summary>Delivers the pending fault to the guest.</summary>
     public void DeliverFault()
     {
-        _exits.Count(_s->FaultVector == (byte)ExceptionVector.PageFault ? ExitReason.PageFault : ExitReason.Exception);
+        bool isPageFault = _s->FaultVector == (byte)ExceptionVector.PageFault;
+        ExitStatistics exits = _processor.Exits;
+        exits.Enter(isPageFault ? ExitReason.PageFault : ExitReason.Exception);
+        exits.At(_s->Rip);
+        exits.Describe(isPageFault ? _s->Cr2 : _s->FaultVector);
         EventDelivery.DeliverFault(_processor);
+        exits.Leave();
     }
 
     /// <inheritdoc/>
@@ -119,6 +122,13 @@ internal sealed unsafe class SingleStepper : IDisposable
     /// breakpoints after (Intel SDM 3B 17.3), the end of an interrupt shadow.
     /// </summary>
     public void Step()
+    {
+        _processor.Exits.Enter(ExitReason.SingleStep);
+        StepNow();
+        _processor.Exits.Leave();
+    }
+
+    private void StepNow()
     {
         BringBack?.Invoke();
         VcpuState* s = _s;

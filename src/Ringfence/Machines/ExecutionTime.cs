@@ -1,3 +1,4 @@
+using Ringfence.Processors;
 using Ringfence.Processors.Exits;
 
 namespace Ringfence.Machines;
@@ -22,4 +23,22 @@ public sealed record ExecutionTime
 
     /// <summary>Everything.</summary>
     public TimeSpan Total => GuestCode + Idle + Monitor;
+
+    internal static ExecutionTime? Take(IReadOnlyList<Processor> processors)
+    {
+        if (!processors[0].Exits.IsTimed) return null;
+        var exits = new SortedDictionary<ExitReason, TimeSpan>();
+        foreach (ExitReason reason in Enum.GetValues<ExitReason>())
+        {
+            var time = new TimeSpan(processors.Sum(p => p.Exits.TimeOf(reason).Ticks));
+            if (time > TimeSpan.Zero) exits[reason] = time;
+        }
+
+        return new ExecutionTime
+        {
+            GuestCode = new TimeSpan(processors.Sum(p => p.Exits.GuestTime.Ticks)),
+            Idle = new TimeSpan(processors.Sum(p => p.Exits.IdleTime.Ticks)),
+            Exits = exits,
+        };
+    }
 }

@@ -9,8 +9,8 @@ namespace Ringfence.Machines;
 /// </summary>
 internal sealed unsafe class InstructionClock(Lock machineLock) : MachineClock
 {
-    // Out of reach, but a limit: engines may leave instructions uncounted where there is none.
-    private const ulong NoTimer = ulong.MaxValue - 1;
+    /// <summary>Out of reach, but a limit: engines may leave instructions uncounted where there is none.</summary>
+    public const ulong NoTimer = ulong.MaxValue - 1;
 
     private Processor? _processor;
     private ulong _skipped;

@@ -68,18 +68,19 @@ public sealed record MachineStatistics
         var exits = new SortedDictionary<ExitReason, long>();
         var exceptions = new SortedDictionary<int, long>();
         var interrupts = new SortedDictionary<int, long>();
+        var sensitive = new SortedDictionary<string, long>(StringComparer.Ordinal);
         var unimplemented = new SortedDictionary<string, long>(StringComparer.Ordinal);
-        foreach (IExecutionEngine engine in engines)
-        {
-            foreach (ExitReason reason in Enum.GetValues<ExitReason>()) Add(exits, reason, engine.Exits[reason]);
-        }
-
         foreach (Processors.Processor processor in pc.Processors)
         {
             instructions += processor.State->InstructionCount;
             walks += processor.Mmu.Statistics.Walks;
-            Add(exits, ExitReason.PortIo, processor.Statistics.PortAccesses);
-            Add(exits, ExitReason.Mmio, processor.Mmu.Statistics.DeviceReads + processor.Mmu.Statistics.DeviceWrites);
+            foreach (ExitReason reason in Enum.GetValues<ExitReason>()) Add(exits, reason, processor.Exits[reason]);
+            long[] bySensitive = processor.Exits.SensitiveInstructions;
+            for (int code = 0; code < bySensitive.Length; code++)
+            {
+                if (bySensitive[code] != 0) Add(sensitive, ((Code)code).ToString(), bySensitive[code]);
+            }
+
             Add(exceptions, processor.Statistics.Exceptions);
             Add(interrupts, processor.Statistics.Interrupts);
             lock (processor.Statistics.Unimplemented)
@@ -95,7 +96,8 @@ public sealed record MachineStatistics
             GuestTime = TimeSpan.FromTicks(pc.Clock.Now / TimeSpan.NanosecondsPerTick),
             Instructions = instructions,
             Exits = exits,
-            SensitiveInstructions = new SortedDictionary<string, long>(),
+            SensitiveInstructions = sensitive,
+            Time = ExecutionTime.Take(pc.Processors),
             Exceptions = exceptions,
             Interrupts = interrupts,
             Unimplemented = unimplemented,

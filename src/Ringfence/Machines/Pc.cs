@@ -41,6 +41,12 @@ internal sealed unsafe class Pc : IDisposable
                 : new HostClock($"{options.Name} clock", Memory.DeviceLock, exception => _end(new EndRequest(MachineExitReason.InternalError, 4, Exception: exception)));
             var bus = new PcBus(this, new RandomSource(options.Seed ?? (options.Deterministic ? 0UL : null)));
             for (int i = 0; i < options.ProcessorCount; i++) Processors = [.. Processors, new Processor(i, Memory, bus)];
+            foreach (Processor processor in Processors)
+            {
+                if (options.CountInstructions) processor.State->InstructionLimit = InstructionClock.NoTimer;
+                processor.Exits.IsTimed = options.TimeExits || options.Trace is not null;
+            }
+
             if (Clock is InstructionClock clock) clock.Attach(Processors[0]);
             Memory.CodeWritten = (frame, users) => bus.InvalidateCode(null, frame, users);
             lock (Memory.DeviceLock) AddDevices(bus);

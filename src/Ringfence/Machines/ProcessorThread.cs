@@ -17,6 +17,7 @@ internal sealed unsafe class ProcessorThread
     private readonly IExecutionEngine _engine;
     private readonly ExecutionControl _control;
     private readonly InstructionClock? _instructionClock;
+    private readonly ulong _noLimit;
     private readonly Thread _thread;
     private ulong _hash = 14695981039346656037;
 
@@ -27,6 +28,7 @@ internal sealed unsafe class ProcessorThread
         _engine = engine;
         _control = control;
         _instructionClock = pc.Clock as InstructionClock;
+        _noLimit = processor.State->InstructionLimit;
         _thread = new Thread(Run, StackBytes) { Name = name, IsBackground = true };
     }
 
@@ -74,7 +76,7 @@ internal sealed unsafe class ProcessorThread
     {
         try
         {
-            while (_control.Enter(_processor, stepping: false))
+            while (EnterOrSleep())
             {
                 bool sleep;
                 try
@@ -100,6 +102,15 @@ internal sealed unsafe class ProcessorThread
         }
     }
 
+    /// <summary>Waits while the machine is paused, and until the processor may run. False: the machine has ended.</summary>
+    private bool EnterOrSleep()
+    {
+        _processor.Exits.BeginIdle();
+        bool goesOn = _control.Enter(_processor, stepping: false);
+        _processor.Exits.EndIdle();
+        return goesOn;
+    }
+
     /// <summary>Does what the reason asks for. True: the processor has nothing to do until an event.</summary>
     private bool HandleExit(ExitReason reason, bool isStep)
     {
@@ -113,7 +124,7 @@ internal sealed unsafe class ProcessorThread
                 if (!isStep) Mix();
                 _processor.Withdraw(ProcessorEvents.Timer);
                 _instructionClock?.RunTimers();
-                if (_instructionClock is null) _processor.State->InstructionLimit = ulong.MaxValue;
+                if (_instructionClock is null) _processor.State->InstructionLimit = _noLimit;
                 return false;
 
             case ExitReason.Shutdown:
@@ -133,7 +144,9 @@ internal sealed unsafe class ProcessorThread
         int wakeUp = s->Activity == ActivityState.WaitForSipi
             ? ProcessorEvents.Init | ProcessorEvents.StartUp | ProcessorEvents.Stop
             : (ProcessorEvents.Interrupt | ProcessorEvents.Nmi | ProcessorEvents.Init | ProcessorEvents.Stop | ProcessorEvents.Timer) & s->EventMask;
+        _processor.Exits.BeginIdle();
         _processor.WaitForEvents(wakeUp);
+        _processor.Exits.EndIdle();
     }
 
     /// <summary>No interrupt wakes the processor: halted with IF = 0, or not started.</summary>

@@ -28,6 +28,7 @@ public sealed class VirtualMachine : IDisposable, IAsyncDisposable
     private readonly ProcessorThread[] _threads = [];
     private readonly TaskCompletionSource<MachineExit> _completion = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Stopwatch _wallTime = new();
+    private readonly ExitTrace? _trace;
     private MachineStatistics? _finalStatistics;
     private int _resets;
     private bool _started;
@@ -45,6 +46,11 @@ public sealed class VirtualMachine : IDisposable, IAsyncDisposable
             foreach (GuestConsole console in Consoles)
                 console.OnHandlerFailure(exception => End(new EndRequest(MachineExitReason.InternalError, 4, Exception: exception)));
             options.Boot.Load(_pc, isReset: false);
+            if (options.Trace is { } trace)
+            {
+                _trace = new ExitTrace(trace, options.Name, _threads[0].Engine.Name, _threads.Length);
+                foreach (Processor processor in _pc.Processors) processor.Exits.Recorder = _trace.For(processor.Index);
+            }
         }
         catch
         {
@@ -322,6 +328,7 @@ public sealed class VirtualMachine : IDisposable, IAsyncDisposable
 
     private void Release()
     {
+        _trace?.Dispose();
         foreach (ProcessorThread thread in _threads) thread.Engine.Dispose();
         _pc.Dispose();
     }
@@ -355,7 +362,17 @@ public sealed class VirtualMachine : IDisposable, IAsyncDisposable
         _pc.Clock.Pause();
         _wallTime.Stop();
         _finalStatistics = MachineStatistics.Take(_pc, [.. _threads.Select(t => t.Engine)], _wallTime.Elapsed, _resets);
-        var exit = new MachineExit(request.Reason, request.ExitCode, Describe(request));
+        string report = Describe(request);
+        try
+        {
+            _trace?.Complete();
+        }
+        catch (IOException failure)
+        {
+            report = report.Length == 0 ? failure.Message : $"{report}{Environment.NewLine}{failure.Message}";
+        }
+
+        var exit = new MachineExit(request.Reason, request.ExitCode, report);
         string ended = exit.Report.Length == 0 ? $"the machine has ended ({exit.Reason})." : $"the machine has ended.{Environment.NewLine}{exit.Report}{Environment.NewLine}";
         foreach (GuestConsole console in Consoles) console.Complete(ended);
         foreach (GuestConsole console in Consoles) console.Drain(DrainTime);

@@ -2,6 +2,7 @@ using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Ringfence.Devices;
 using Ringfence.Processors;
+using Ringfence.Processors.Exits;
 
 namespace Ringfence.Memory;
 
@@ -373,6 +374,14 @@ internal sealed unsafe class Mmu : IDisposable
     [MethodImpl(MethodImplOptions.NoInlining)]
     public bool ReadSlow(int segment, ulong offset, int size)
     {
+        _processor.Exits.Enter(ExitReason.TlbFill);
+        bool ok = TryReadSlow(segment, offset, size);
+        _processor.Exits.Leave(counts: ok);
+        return ok;
+    }
+
+    private bool TryReadSlow(int segment, ulong offset, int size)
+    {
         if (!TryGetLinear(segment, offset, size, write: false, out ulong linear)) return false;
         if (!IsAligned(linear, size) || !TryPrepare(linear, size, AccessOf(Privilege.Current), out Staged place)) return false;
         CheckDataBreakpoints(linear, size, write: false);
@@ -383,6 +392,14 @@ internal sealed unsafe class Mmu : IDisposable
     /// <summary>The write path behind the TLB probe. The value stands in <see cref="VcpuState.Transfer"/>.</summary>
     [MethodImpl(MethodImplOptions.NoInlining)]
     public bool WriteSlow(int segment, ulong offset, int size)
+    {
+        _processor.Exits.Enter(ExitReason.TlbFill);
+        bool ok = TryWriteSlow(segment, offset, size);
+        _processor.Exits.Leave(counts: ok);
+        return ok;
+    }
+
+    private bool TryWriteSlow(int segment, ulong offset, int size)
     {
         if (!TryGetLinear(segment, offset, size, write: true, out ulong linear)) return false;
         if (!IsAligned(linear, size) || !TryPrepare(linear, size, AccessOf(Privilege.Current) | PageAccess.Write, out Staged place)) return false;
@@ -397,6 +414,14 @@ internal sealed unsafe class Mmu : IDisposable
     /// </summary>
     [MethodImpl(MethodImplOptions.NoInlining)]
     public void* ModifySlow(int segment, ulong offset, int size, bool locked)
+    {
+        _processor.Exits.Enter(ExitReason.TlbFill);
+        void* place = FindModified(segment, offset, size, locked);
+        _processor.Exits.Leave(counts: place is not null);
+        return place;
+    }
+
+    private void* FindModified(int segment, ulong offset, int size, bool locked)
     {
         if (!TryGetLinear(segment, offset, size, write: true, out ulong linear)) return null;
         if (!IsReadable(segment, offset, size)) return null;
@@ -594,6 +619,8 @@ internal sealed unsafe class Mmu : IDisposable
         }
 
         Statistics.DeviceReads++;
+        _processor.Exits.Enter(ExitReason.Mmio);
+        _processor.Exits.Describe(physical);
         var span = new Span<byte>(data, size);
         if (physical >> 12 == PrivateDevicePage >> 12 && PrivateDevice is not null)
         {
@@ -603,6 +630,8 @@ internal sealed unsafe class Mmu : IDisposable
         {
             _memory.Read(new GuestPhysical(physical), span);
         }
+
+        _processor.Exits.Leave();
     }
 
     private void WritePhysical(ulong physical, byte* data, int size)
@@ -620,6 +649,8 @@ internal sealed unsafe class Mmu : IDisposable
         }
 
         Statistics.DeviceWrites++;
+        _processor.Exits.Enter(ExitReason.Mmio);
+        _processor.Exits.Describe(physical);
         var span = new ReadOnlySpan<byte>(data, size);
         if (isPrivate)
         {
@@ -629,6 +660,8 @@ internal sealed unsafe class Mmu : IDisposable
         {
             _memory.Write(new GuestPhysical(physical), span);
         }
+
+        _processor.Exits.Leave();
     }
 
     private void TellCodeUsers(ulong physical, int size, int users)

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Runtime.InteropServices;
 using Ringfence.Memory;
+using Ringfence.Processors.Exits;
 using Ringfence.Processors.Instructions.Simd;
 
 namespace Ringfence.Processors;
@@ -50,6 +51,9 @@ public sealed unsafe class Processor : IDisposable
 
     /// <summary>Counters of this processor.</summary>
     internal ProcessorStatistics Statistics { get; } = new();
+
+    /// <summary>The accounts of this processor's exits.</summary>
+    internal ExitStatistics Exits { get; } = new();
 
     /// <summary>Records a fault of the current instruction; the engine delivers it. #PF is raised by the Mmu, which sets CR2.</summary>
     internal void RaiseFault(ExceptionVector vector)

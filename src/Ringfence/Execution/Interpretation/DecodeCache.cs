@@ -25,11 +25,13 @@ internal sealed unsafe class DecodeCache : ICodeWatcher, IDisposable
     /// <summary>Instructions a block holds at most; also bounds the host stack where tail calls are not made.</summary>
     public const int BlockLimit = 64;
 
+    /// <summary>Operations of a block: an instruction and a boundary behind it each, and the end.</summary>
+    private const int MostOperations = (2 * BlockLimit) + 1;
+
     private const int ArenaOperations = 640 * 1024;
     private const int PageLimit = 6144;
 
     private readonly Processor _processor;
-    private readonly ExitStatistics _exits;
     private readonly PhysicalMemory _memory;
     private readonly Operation* _arena;
     private readonly byte* _entryPool;
@@ -40,9 +42,8 @@ internal sealed unsafe class DecodeCache : ICodeWatcher, IDisposable
     private uint _next = 1;
     private int _poolUsed;
 
-    public DecodeCache(Processor processor, ExitStatistics exits)
+    public DecodeCache(Processor processor)
     {
-        _exits = exits;
         _processor = processor;
         _memory = processor.Mmu.Memory;
         _arena = (Operation*)NativeMemoryMap.Allocate(ArenaOperations * Operation.SizeInBytes);
@@ -96,7 +97,8 @@ internal sealed unsafe class DecodeCache : ICodeWatcher, IDisposable
     {
         uint index = page.Entries[offset];
         if (index != 0) return _arena + index;
-        if (_next + BlockLimit + 2 > ArenaOperations)
+        _processor.Exits.Refine(ExitReason.Translation);
+        if (_next + MostOperations > ArenaOperations)
         {
             Clear();
             return null;
@@ -137,7 +139,7 @@ internal sealed unsafe class DecodeCache : ICodeWatcher, IDisposable
 
         if (!any) return;
         Invalidations++;
-        _exits.Count(ExitReason.CodeModification);
+        _processor.Exits.Count(ExitReason.CodeModification);
         _memory.RemoveCodeUser(frame, _processor.Index);
     }
 
@@ -181,17 +183,19 @@ internal sealed unsafe class DecodeCache : ICodeWatcher, IDisposable
             OperationDecoder.Decode(instruction, op, at, page.Kind == 2, ++count);
             ended = (op->Flags & OperationFlags.EndsBlock) != 0;
             at += op->Length;
+            bool isSensitive = (op->Flags & OperationFlags.Sensitive) != 0;
+            op++;
+            if (!isSensitive || ended) continue;
+            // The handler comes back to whoever accounts for it, and the block goes on from there.
+            SingleDecoder.SetSentinel(op, at, count + 1);
+            op->Execute = &ControlTransferInstructions.Boundary;
             op++;
         }
 
         if (count == 0) return null;
         Decoded += count;
-        int operations = count;
-        if (!ended)
-        {
-            SingleDecoder.SetSentinel(op, at, count + 1);
-            operations++;
-        }
+        if (!ended) SingleDecoder.SetSentinel(op++, at, count + 1);
+        int operations = (int)(op - _arena) - (int)first;
 
         page.Blocks.Add((first, operations));
         page.Lines |= CodePage.LinesOf(offset, at - offset);

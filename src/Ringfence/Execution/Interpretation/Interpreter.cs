@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using Ringfence.Memory;
 using Ringfence.Processors;
+using Ringfence.Processors.Exits;
 using Ringfence.Processors.Instructions;
 
 namespace Ringfence.Execution.Interpretation;
@@ -17,7 +18,7 @@ internal sealed unsafe class Interpreter : EngineLoop
     public Interpreter(Processor processor)
         : base(processor)
     {
-        _cache = new DecodeCache(processor, Exits);
+        _cache = new DecodeCache(processor);
     }
 
     /// <inheritdoc/>
@@ -32,6 +33,9 @@ internal sealed unsafe class Interpreter : EngineLoop
         _cache.Dispose();
         base.Dispose();
     }
+
+    /// <summary>Handlers of sensitive instructions announce themselves; everything else is guest code.</summary>
+    private protected override void Prepare() => Exits.BeginGuest();
 
     private protected override void RunCode()
     {
@@ -58,7 +62,10 @@ internal sealed unsafe class Interpreter : EngineLoop
             if (index != 0) return (Operation*)s->CodeArena + index;
         }
 
-        return FindSlow(rip, linear, isLong);
+        Exits.Enter(ExitReason.CodeLookup);
+        Operation* found = FindSlow(rip, linear, isLong);
+        Exits.Leave(counts: State->FaultPending == 0);
+        return found;
     }
 
     [MethodImpl(MethodImplOptions.NoInlining)]

@@ -54,7 +54,9 @@ internal sealed unsafe class LockStep : IDisposable
         _unit.Clear();
         foreach (ref readonly Instruction instruction in unit) _unit.Add(instruction);
         _before.Take(_s);
+        _processor.Exits.Suspend();
         bool ok = TryInterpret(unit, code);
+        _processor.Exits.Continue();
         _expected.Take(_s);
         foreach (MemoryBefore write in _writes) write.KeepResult();
         for (int i = _writes.Count - 1; i >= 0; i--) _writes[i].Undo();

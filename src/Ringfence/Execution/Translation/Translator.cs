@@ -178,7 +178,9 @@ internal sealed unsafe class Translator : EngineLoop
         Volatile.Write(ref _isRunning, true);
         while (at != 0)
         {
+            Exits.BeginGuest();
             _enter(_cache.Executable + at);
+            Exits.EndGuest();
             at = HandleExit();
         }
 
@@ -300,8 +302,11 @@ internal sealed unsafe class Translator : EngineLoop
         int fragment = _cache.FragmentAt(page, offset);
         if (fragment != 0) return fragment;
         if (!_cache.HasRoom || !_operations.HasRoom || _singles.Contains(KeyOf(page, offset))) return 0;
+        Exits.Enter(ExitReason.Translation);
         fragment = _compiler.Compile(page, offset, rip);
-        return fragment != 0 || !_mode.IsFlatCode ? fragment : CompileAcross(page, offset, rip);
+        if (fragment == 0 && _mode.IsFlatCode) fragment = CompileAcross(page, offset, rip);
+        Exits.Leave();
+        return fragment;
     }
 
     /// <summary>The instruction at an offset of a page continues in the next.</summary>
@@ -338,10 +343,12 @@ internal sealed unsafe class Translator : EngineLoop
     private void RunSingle()
     {
         VcpuState* s = State;
+        Exits.Enter(ExitReason.SingleStep);
         _x87.BringBack();
         ulong linear = _mode.IsLong ? s->Rip : (uint)(s->Rip + s->Segment(SegmentIndex.Cs).Base);
         Operation* op = Stepper.Find(s->Rip, linear);
         while (op is not null) op = op->Execute(Processor, s, op);
+        Exits.Leave(counts: s->FaultPending == 0);
     }
 
     /// <summary>Does what the site asks for. Returns where translated code goes on; 0: back to the loop, with RIP exact.</summary>
@@ -367,7 +374,7 @@ internal sealed unsafe class Translator : EngineLoop
         switch (at->Kind)
         {
             case SiteKind.X87:
-                if (_x87.TryLoad()) return at->Continuation;
+                if (TryLoadX87()) return at->Continuation;
                 if (fragment->TraceOf == 0) return CallOut(at, fragment);
                 // A trace asks at its entry: the fragment it stands for finds the instruction that faults.
                 State->Rip = InstructionPointer(fragment, at);
@@ -377,8 +384,8 @@ internal sealed unsafe class Translator : EngineLoop
             case SiteKind.Poll:
                 Statistics.Sizes[_mode.Kind].Polls++;
                 State->Rip = InstructionPointer(fragment, at);
-                Exits.Count(ExitReason.InterruptWindow);
                 if (!ArmPoll()) return 0;
+                Exits.Count(ExitReason.InterruptWindow);
                 return TakeSample(at->Fragment) ? _cache.Fragments[fragment->Trace].EntryHost : at->Continuation;
             case SiteKind.Window:
                 return AfterWindowFault(at, fragment);
@@ -400,6 +407,14 @@ internal sealed unsafe class Translator : EngineLoop
         }
     }
 
+    private bool TryLoadX87()
+    {
+        Exits.Enter(ExitReason.Emulation);
+        bool loaded = _x87.TryLoad();
+        Exits.Leave(counts: loaded);
+        return loaded;
+    }
+
     /// <summary>
     /// Makes the probe that failed succeed, if the access is one to plain RAM inside one page. Of an instruction with two accesses only one
     /// is tried again: their pages may need the same entry.
@@ -412,7 +427,10 @@ internal sealed unsafe class Translator : EngineLoop
         if (isOther) return false;
         int register = site->AddressRegister;
         ulong linear = register == FragmentCompiler.NoGuestRegister ? State->Native.Address : State->Gpr[register];
-        if (!Processor.Mmu.TryRefill(linear, site->AccessSize, site->Writes)) return false;
+        Exits.Enter(ExitReason.TlbFill);
+        bool filled = Processor.Mmu.TryRefill(linear, site->AccessSize, site->Writes);
+        Exits.Leave(counts: filled);
+        if (!filled) return false;
         Statistics.Sizes[_mode.Kind].TlbRefills++;
         return true;
     }
@@ -458,9 +476,17 @@ internal sealed unsafe class Translator : EngineLoop
         TakeBackCount(fragment, site->Index);
         MmuStatistics accesses = Processor.Mmu.Statistics;
         long devices = accesses.DeviceReads + accesses.DeviceWrites;
+        Exits.Enter(ExitReason.Emulation);
+        if (Exits.IsTimed)
+        {
+            Exits.At(InstructionPointer(fragment, site));
+            Exits.Describe(op->Code);
+        }
+
         if (site->UsesX87) _x87.BringBack();
         else _x87.SettlePointers();
         while (op is not null) op = op->Execute(Processor, s, op);
+        Exits.Leave(counts: s->FaultPending == 0);
         LoadFlags();
         if (site->Kind == SiteKind.Memory && devices != accesses.DeviceReads + accesses.DeviceWrites && ++site->Count == DeviceAccesses)
             GoDirectly(site, fragment);
@@ -603,7 +629,10 @@ internal sealed unsafe class Translator : EngineLoop
     {
         if (!_cache.HasRoom) return false;
         _cache.Windows ??= new WindowMap(Processor);
-        if (_compiler.CompileTrace(index, _cache.Windows) != 0)
+        Exits.Enter(ExitReason.Translation);
+        int trace = _compiler.CompileTrace(index, _cache.Windows);
+        Exits.Leave();
+        if (trace != 0)
         {
             Statistics.Sizes[_mode.Kind].Adaptations++;
             return true;
@@ -624,8 +653,10 @@ internal sealed unsafe class Translator : EngineLoop
         if (!known && host != 0) throw UnexplainedFault();
         Statistics.Sizes[_mode.Kind].WindowFaults++;
         ulong address = InstructionPointer(fragment, site);
+        Exits.Enter(ExitReason.TlbFill);
         int at = CallOut(site, fragment);
         if (known && isInSlot) _cache.Windows.Map(linear);
+        Exits.Leave(counts: State->FaultPending == 0);
         if (at == 0) return 0;
         int page = (int)(linear >> 12);
         if (page != site->Distance && isInSlot) site->Count = 0;

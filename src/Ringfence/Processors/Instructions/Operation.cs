@@ -78,6 +78,9 @@ internal unsafe struct Operation
     /// <summary>Where a direct branch inside the page leads, once resolved.</summary>
     public Operation* Target;
 
+    /// <summary>Sensitive instructions: their meaning; <see cref="Execute"/> accounts for the exit around it.</summary>
+    public Handler Definition;
+
     /// <summary>Iced's code of the instruction.</summary>
     public readonly Code IcedCode => (Code)Code;
 }
@@ -102,4 +105,7 @@ internal static class OperationFlags
 
     /// <summary>Decoded for execution one instruction at a time: never chained, and string instructions do one iteration.</summary>
     public const ushort SingleStep = 32;
+
+    /// <summary>The instruction is sensitive: its handler runs as an exit. Set by Select.</summary>
+    public const ushort Sensitive = 64;
 }

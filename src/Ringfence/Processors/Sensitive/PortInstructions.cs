@@ -153,6 +153,7 @@ internal static unsafe class PortInstructions
     private static void CountAccess(Processor processor, VcpuState* s, ushort port, int size)
     {
         processor.Statistics.PortAccesses++;
+        processor.Exits.Describe(port);
         CheckBreakpoints(s, port, size);
     }
 

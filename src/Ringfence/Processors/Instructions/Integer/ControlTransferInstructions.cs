@@ -77,6 +77,9 @@ internal static unsafe class ControlTransferInstructions
         return CanContinue(s) ? Resolve(s, op, op->PageOffset) : null;
     }
 
+    /// <summary>Behind a sensitive instruction: its handler returns, and the block goes on with what follows.</summary>
+    public static Operation* Boundary(Processor processor, VcpuState* s, Operation* op) => op + 1;
+
     /// <summary>What a stale operation becomes: leaves with RIP at it, so that it is decoded again.</summary>
     public static Operation* Stale(Processor processor, VcpuState* s, Operation* op) => Flow.Fault(s, op);
 
