@@ -43,7 +43,7 @@ run_host() { { echo GB-START; "$work/gb" "${rows[@]}"; } | stamp; }
 
 run_ringfence() {
   dotnet src/Ringfence.Cli/bin/Release/net10.0/Ringfence.Cli.dll run --engine "${1:-auto}" --kernel "$kernel" --initrd "$work/initrd.gz" \
-    --append "$append" --memory 512M --stats "json:$work/stats.json" < /dev/null 2>/dev/null | stamp
+    --append "$append" --memory 512M --no-exit-times --stats "json:$work/stats.json" < /dev/null 2>/dev/null | stamp
 }
 
 run_interpreter() { run_ringfence interpreter; }

@@ -50,6 +50,8 @@ internal sealed record RunOptions
 
     public StatisticsRequest? Statistics { get; init; }
 
+    public required bool TimesExits { get; init; }
+
     public string? Trace { get; init; }
 
     public required long TraceBytes { get; init; }

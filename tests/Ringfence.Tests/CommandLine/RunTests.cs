@@ -159,6 +159,30 @@ public sealed class RunTests : IDisposable
         root.GetProperty("monitor_bytes").GetInt64().ShouldBeInRange(1 << 20, 200 << 20);
     }
 
+    [EngineTheory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void Counters_say_which_exits_there_were_and_how_long_they_took(bool timed)
+    {
+        CommandResult result = Run(Rom(PowerOff), timed ? ["--stats", "json"] : ["--stats", "json", "--no-exit-times"]);
+        using JsonDocument json = JsonDocument.Parse(result.OutputLines[^1]);
+        JsonElement root = json.RootElement;
+        root.GetProperty("exits").GetProperty("port_io").GetInt64().ShouldBe(1);
+        root.GetProperty("sensitive_instructions").GetProperty("Out_DX_AX").GetInt64().ShouldBe(1);
+        root.TryGetProperty("exit_seconds", out JsonElement seconds).ShouldBe(timed);
+        if (timed) seconds.GetProperty("port_io").GetDouble().ShouldBeGreaterThan(0);
+    }
+
+    [EngineFact]
+    public void A_trace_is_a_file_that_can_be_read_when_the_run_is_over()
+    {
+        string file = NewFile();
+        CommandResult result = Run(Rom(PowerOff), "--trace", file, "--trace-limit", "1M");
+        result.ExitCode.ShouldBe(0, result.Errors);
+        using JsonDocument json = JsonDocument.Parse(File.ReadAllBytes(file));
+        json.RootElement.GetProperty("traceEvents").EnumerateArray().ShouldContain(e => e.GetProperty("name").GetString() == "PortIo");
+    }
+
     [EngineFact]
     public void Counters_of_translation_are_split_by_the_size_of_the_code()
     {
