@@ -9,7 +9,7 @@ public sealed record InstructionVerdict
     /// <summary>The forms, in the manual's notation, such as <c>MOV r/m16, Sreg</c>.</summary>
     public required IReadOnlyList<string> Forms { get; init; }
 
-    /// <summary>Traps in user mode in every pair of states whose supervisor-mode half does not trap.</summary>
+    /// <summary>Of two states that differ in the mode only, it always traps in user mode; and in supervisor mode it does not in at least one such pair.</summary>
     public required bool IsPrivileged { get; init; }
 
     /// <summary>Changed the processor mode, the resource map or the state of I/O without trapping.</summary>
