@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Ringfence.Cli.Listing;
+using Ringfence.Cli.Running;
 using Ringfence.Execution.Translation.Listing;
 
 namespace Ringfence.Cli.Commands;
@@ -65,37 +66,17 @@ internal sealed class TranslateCommand : Command, IHasExamples
             : hex.Length > 0 ? Values.HexBytes("--hex", string.Join(' ', hex))
             : throw new UserErrorException("translate needs a FILE or --hex BYTES; see ringfence translate --help");
         if (code.Length == 0) throw new UserErrorException(file is not null ? $"{file}: is empty" : "--hex: there are no bytes");
-        if (code.Length > TranslationListing.MaxCodeBytes) throw TooLarge(file ?? "--hex");
+        if (code.Length > TranslationListing.MaxCodeBytes) throw new UserErrorException($"{file ?? "--hex"}: {TooLarge}");
         if (!TranslationListing.Fits(code.Length, bits, origin))
             throw new UserErrorException($"--origin: {code.Length} bytes of {bits}-bit code do not fit at 0x{origin:x}");
         return new TranslateOptions(code, bits, origin, result.GetValue(_rare), result.GetValue(_bytes));
     }
 
-    /// <summary>At most one byte more than can be listed is read.</summary>
     private static byte[] ReadFile(string path)
     {
         if (path.StartsWith('-') && !File.Exists(path)) throw new UserErrorException($"'{path}' is not an option; see ringfence translate --help");
-        if (Directory.Exists(path)) throw new UserErrorException($"{path}: is a folder, not a file");
-        try
-        {
-            using FileStream file = File.OpenRead(path);
-            byte[] bytes = new byte[TranslationListing.MaxCodeBytes + 1];
-            int length = file.ReadAtLeast(bytes, bytes.Length, throwOnEndOfStream: false);
-            return length < bytes.Length ? bytes[..length] : throw TooLarge(path);
-        }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
-        {
-            throw new UserErrorException($"{path}: {Describe(error)}");
-        }
+        return InputFile.Read(path, TranslationListing.MaxCodeBytes, TooLarge);
     }
 
-    private static UserErrorException TooLarge(string what) => new($"{what}: at most {TranslationListing.MaxCodeBytes >> 10} KiB of code can be listed");
-
-    private static string Describe(Exception error) => error switch
-    {
-        FileNotFoundException or DirectoryNotFoundException => "no such file or folder",
-        UnauthorizedAccessException => "permission denied",
-        IOException => $"cannot be read: {error.Message.ReplaceLineEndings(" ").TrimEnd('.')}",
-        _ => "is not a file name",
-    };
+    private static string TooLarge => $"at most {TranslationListing.MaxCodeBytes >> 10} KiB of code can be listed";
 }

@@ -53,13 +53,35 @@ internal static class Values
             : throw new UserErrorException($"--cpus: '{text}' is not a number of processors (1 to {MachineOptions.MaxProcessors})");
 
     /// <summary>An engine.</summary>
-    public static EngineKind Engine(string text) => text switch
+    public static EngineKind Engine(string text) => EngineNames.Find(text)
+        ?? throw new UserErrorException($"--engine: there is no engine '{text}' ({string.Join(", ", Enum.GetValues<EngineKind>().Where(k => k != EngineKind.Auto).Select(EngineNames.NameOf))} or auto)");
+
+    /// <summary>Engines to compare: names with commas between them, each once.</summary>
+    public static IReadOnlyList<EngineKind> Engines(string text)
     {
-        "auto" => EngineKind.Auto,
-        "interpreter" => EngineKind.Interpreter,
-        "translator" => EngineKind.Translator,
-        "lockstep" => EngineKind.LockStep,
-        _ => throw new UserErrorException($"--engine: there is no engine '{text}' (translator, interpreter, lockstep or auto)"),
+        List<EngineKind> engines = [];
+        foreach (string name in text.Split(',', StringSplitOptions.TrimEntries))
+        {
+            if (EngineNames.Find(name) is not { } kind || kind == EngineKind.Auto)
+            {
+                string known = string.Join(", ", Enum.GetValues<EngineKind>().Where(k => k != EngineKind.Auto).Select(EngineNames.NameOf));
+                throw new UserErrorException($"--engines: there is no engine '{name}' ({known})");
+            }
+
+            if (engines.Contains(kind)) throw new UserErrorException($"--engines: {name} is named twice");
+            if (!EngineNames.IsSupported(kind)) throw new UserErrorException($"--engines: {name} needs x86-64 Linux; this host has {string.Join(", ", EngineNames.Techniques.Where(EngineNames.IsSupported).Select(EngineNames.NameOf))}");
+            engines.Add(kind);
+        }
+
+        return engines;
+    }
+
+    /// <summary>A format of what is printed: <c>text</c> or <c>json</c>.</summary>
+    public static bool IsJson(string option, string text) => text switch
+    {
+        "json" => true,
+        "text" => false,
+        _ => throw new UserErrorException($"{option}: '{text}' is not text or json"),
     };
 
     /// <summary>A size of code.</summary>

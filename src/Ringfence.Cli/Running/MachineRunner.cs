@@ -29,7 +29,7 @@ internal sealed class MachineRunner : IDisposable
     private MachineRunner(RunOptions options)
     {
         _options = options;
-        if (!TranslationListing.IsSupported) CheckEngine(options.Engine);
+        CheckEngine(options.Engine);
         // Opened now: a long run must not end with the news that its trace cannot be written.
         OutputFile? trace = options.Trace is { } path ? new OutputFile("--trace", path, TraceBufferBytes) : null;
         if (trace is not null) _files.Add(trace);
@@ -77,9 +77,8 @@ internal sealed class MachineRunner : IDisposable
     /// <summary>Hosts that cannot run translated code: the interpreter runs everywhere.</summary>
     private static void CheckEngine(EngineKind engine)
     {
-        if (engine is EngineKind.Translator or EngineKind.LockStep)
-            throw new UserErrorException("--engine: translated code needs x86-64 Linux; this host has the interpreter");
-        if (engine == EngineKind.Auto) Messages.Write("ringfence: translated code needs x86-64 Linux; the interpreter runs this guest");
+        if (!EngineNames.IsSupported(engine)) throw new UserErrorException("--engine: translated code needs x86-64 Linux; this host has the interpreter");
+        if (engine == EngineKind.Auto && !TranslationListing.IsSupported) Messages.Write("ringfence: translated code needs x86-64 Linux; the interpreter runs this guest");
     }
 
     private int Run()

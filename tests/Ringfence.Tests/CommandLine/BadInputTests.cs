@@ -13,7 +13,7 @@ public sealed class BadInputTests
     [InlineData("--cpus 0", "--cpus: '0' is not a number of processors (1 to 8)")]
     [InlineData("--cpus 9", "--cpus: '9' is not a number of processors (1 to 8)")]
     [InlineData("--cpus two", "--cpus: 'two' is not a number of processors (1 to 8)")]
-    [InlineData("--engine warp", "--engine: there is no engine 'warp' (translator, interpreter, lockstep or auto)")]
+    [InlineData("--engine warp", "--engine: there is no engine 'warp' (interpreter, translator, lockstep or auto)")]
     [InlineData("--timeout 0", "--timeout: '0' is not a number of seconds above 0")]
     [InlineData("--timeout soon", "--timeout: 'soon' is not a number of seconds above 0")]
     [InlineData("--stats xml", "--stats: 'xml' is not text, text:PATH, json or json:PATH")]
