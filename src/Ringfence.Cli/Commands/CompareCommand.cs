@@ -9,6 +9,7 @@ internal sealed class CompareCommand : Command, IHasExamples
     private readonly GuestOptionSet _guest = new("Stops each engine's machine after that time; exit code 124.");
     private readonly Option<string> _engines = GuestOptionSet.Text("--engines", "NAMES", $"The engines, with commas between them. [default: {DefaultEngines}]");
     private readonly Option<string> _input = GuestOptionSet.Text("--input", "FILE", "Typed on COM1 in each engine, as it is. Without it standard input is, unless that is a terminal.");
+    private readonly Option<string> _repeat = GuestOptionSet.Text("--repeat", "N", "Runs the guest that often in each engine and shows the shortest run. The first engine's first run warms the monitor up. [default: 1]");
     private readonly Option<bool> _noCount = new("--no-count") { Description = "Does not run engines that do not count instructions a second time, counting." };
     private readonly Option<string> _html = GuestOptionSet.Text("--html", "FILE", "Writes a page with plots that is one file.");
     private readonly Option<string> _json = GuestOptionSet.Text("--json", "FILE", "Writes everything as one JSON object.");
@@ -18,7 +19,7 @@ internal sealed class CompareCommand : Command, IHasExamples
     public CompareCommand()
         : base("compare", "Runs the same guest to its power-off in each engine, one after the other, and sets times, instructions and exits side by side.")
     {
-        Option[] options = [_engines, .. _guest.Machine, _guest.Timeout, _input, _noCount, _html, _json, _format, _verbose];
+        Option[] options = [_engines, .. _guest.Machine, _guest.Timeout, _input, _repeat, _noCount, _html, _json, _format, _verbose];
         foreach (Option option in options) Add(option);
         SetAction(result => ComparisonRunner.Run(Read(result)));
     }
@@ -50,6 +51,7 @@ internal sealed class CompareCommand : Command, IHasExamples
             Guest = _guest.Read(result),
             Engines = Values.Engines(result.GetValue(_engines) ?? DefaultEngines),
             Input = result.GetValue(_input),
+            Repetitions = Values.Repetitions(result.GetValue(_repeat) ?? "1"),
             Count = !result.GetValue(_noCount),
             Verbose = result.GetValue(_verbose),
             PrintJson = Values.IsJson("--format", result.GetValue(_format) ?? "text"),

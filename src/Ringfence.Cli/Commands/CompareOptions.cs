@@ -15,6 +15,9 @@ internal sealed record CompareOptions
     /// <summary>The file typed on COM1; null: standard input if it is redirected.</summary>
     public string? Input { get; init; }
 
+    /// <summary>How often each engine runs the guest; its shortest run counts.</summary>
+    public required int Repetitions { get; init; }
+
     /// <summary>Run engines that do not count instructions a second time, counting.</summary>
     public required bool Count { get; init; }
 

@@ -76,6 +76,15 @@ internal static class Values
         return engines;
     }
 
+    /// <summary>How often something is done.</summary>
+    public static int Repetitions(string text)
+    {
+        const int Most = 100;
+        return int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int count) && count is >= 1 and <= Most
+            ? count
+            : throw new UserErrorException($"--repeat: '{text}' is not a number of runs (1 to {Most})");
+    }
+
     /// <summary>A format of what is printed: <c>text</c> or <c>json</c>.</summary>
     public static bool IsJson(string option, string text) => text switch
     {

@@ -48,12 +48,12 @@ internal sealed record Comparison(CompareOptions Options, GuestInput Input, IRea
         string[] apart = [.. runs.Where(run => run.IsCountedApart).Select(run => run.Engine)];
         if (apart.Length > 0)
         {
-            yield return $"Instructions of {string.Join(", ", apart)}: counted in a second run, since counting slows it down; it need not execute exactly as many. "
-                + "Times and exits are the first run's.";
+            yield return $"Instructions of {string.Join(", ", apart)}: counted in a run of its own, since counting takes time; that run need not execute exactly as many.";
         }
 
         foreach (EngineRun run in runs.Where(run => run.CountFailure is not null))
             yield return $"Instructions of {run.Engine}: not known, since the run that counts them ended by {run.CountFailure!.Reason}.";
+        if (options.Repetitions > 1) yield return FormattableString.Invariant($"Each engine ran the guest {options.Repetitions} times; what is shown is the shortest run.");
         if (options.Guest.Processors > 1) yield return $"Times by reason, in guest code and idle are those of {options.Guest.Processors} processors together.";
     }
 }

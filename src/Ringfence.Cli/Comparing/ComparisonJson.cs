@@ -1,6 +1,5 @@
 using System.Text.Json;
 using Ringfence.Cli.Running;
-using Ringfence.Machines;
 
 namespace Ringfence.Cli.Comparing;
 
@@ -27,6 +26,7 @@ internal static class ComparisonJson
             json.WriteString("source", comparison.Input.Source);
             json.WriteNumber("bytes", comparison.Input.Bytes.Length);
             json.WriteEndObject();
+            json.WriteNumber("repetitions", comparison.Options.Repetitions);
             json.WriteString("fastest", comparison.Fastest?.Engine);
             json.WriteStartArray("engines");
             foreach (EngineRun run in comparison.Runs) Write(json, comparison, run);
@@ -52,12 +52,9 @@ internal static class ComparisonJson
         json.WriteNumber("guest_seconds", Seconds(run.Statistics.GuestTime));
         if (run.Instructions is { } instructions) json.WriteNumber("guest_instructions", instructions);
         else json.WriteNull("guest_instructions");
-        json.WriteBoolean("counted_in_a_second_run", run.IsCountedApart);
+        json.WriteBoolean("counted_apart", run.IsCountedApart);
         Write(json, "mips", run.Mips);
-        json.WriteStartObject("exits");
-        foreach ((var reason, long count) in run.Statistics.Exits) json.WriteNumber(ExitReasonNames.Key(reason), count);
-        json.WriteEndObject();
-        Write(json, run.Statistics.Time);
+        ExitReportParts.Write(json, run.Statistics);
         KeyValuePair<string, long>[] forms = [.. run.Statistics.SensitiveInstructions.OrderByDescending(form => form.Value).ThenBy(form => form.Key, StringComparer.Ordinal)];
         json.WriteStartObject("sensitive_instructions");
         foreach ((string form, long count) in forms.Take(MaximumForms)) json.WriteNumber(form, count);
@@ -68,24 +65,6 @@ internal static class ComparisonJson
         json.WriteStartArray("last_lines");
         foreach (string line in run.LastLines) json.WriteStringValue(line);
         json.WriteEndArray();
-        json.WriteEndObject();
-    }
-
-    private static void Write(Utf8JsonWriter json, ExecutionTime? time)
-    {
-        if (time is null)
-        {
-            json.WriteNull("time");
-            return;
-        }
-
-        json.WriteStartObject("time");
-        json.WriteNumber("guest_code_seconds", Seconds(time.GuestCode));
-        json.WriteNumber("monitor_seconds", Seconds(time.Monitor));
-        json.WriteNumber("idle_seconds", Seconds(time.Idle));
-        json.WriteStartObject("exits_seconds");
-        foreach ((var reason, TimeSpan sum) in time.Exits) json.WriteNumber(ExitReasonNames.Key(reason), Seconds(sum));
-        json.WriteEndObject();
         json.WriteEndObject();
     }
 

@@ -67,7 +67,7 @@ internal static class ComparisonPage
         HtmlBuilder rows = new();
         foreach (ExitReason reason in comparison.Reasons)
         {
-            rows.Add($"""<tr><th scope="row">{ExitReasonNames.Text(reason)}</th>""");
+            rows.Add($"""<tr><th scope="row">{ExitReportParts.Text(reason)}</th>""");
             foreach (EngineRun run in comparison.Runs)
             {
                 rows.Add($"""<td class="num">{Figures.CountOf(run, reason):N0}""");

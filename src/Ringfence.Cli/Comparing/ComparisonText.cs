@@ -70,7 +70,7 @@ internal static class ComparisonText
     {
         Table table = NewTable("exits, share of time", runs.Select(run => run.Engine));
         foreach (ExitReason reason in comparison.Reasons)
-            AddRow(table, ExitReasonNames.Text(reason), runs.Select(run => $"{Figures.Count(Figures.CountOf(run, reason))} {Figures.Share(run.ShareOf(reason)),8}"));
+            AddRow(table, ExitReportParts.Text(reason), runs.Select(run => $"{Figures.Count(Figures.CountOf(run, reason))} {Figures.Share(run.ShareOf(reason)),8}"));
         console.Write(table);
     }
 
@@ -121,7 +121,28 @@ internal static class ComparisonText
             console.WriteLine();
         }
 
-        console.MarkupLine($"  {new string(' ', names)}  {string.Join("  ", segments.Select(s => $"[{s.Colour}]{s.Sign}[/] {Markup.Escape(s.Part.Name)}"))}");
+        WriteLegend(console, segments, names + 4);
+    }
+
+    // Spectre breaks lines within names.
+    private static void WriteLegend(IAnsiConsole console, Segment[] segments, int indent)
+    {
+        int column = Width;
+        foreach (Segment segment in segments)
+        {
+            int length = segment.Part.Name.Length + 4;
+            if (column + length > Width)
+            {
+                if (column != Width) console.WriteLine();
+                console.Write(new string(' ', indent));
+                column = indent;
+            }
+
+            console.Markup($"[{segment.Colour}]{segment.Sign}[/] {Markup.Escape(segment.Part.Name)}  ");
+            column += length;
+        }
+
+        console.WriteLine();
     }
 
     private static IEnumerable<Segment> Segments(IReadOnlyList<TimePart> parts)

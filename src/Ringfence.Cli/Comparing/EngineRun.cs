@@ -22,10 +22,10 @@ internal sealed record EngineRun
     /// <summary>Guest instructions executed; null if they were not counted.</summary>
     public ulong? Instructions { get; init; }
 
-    /// <summary>They were counted in a second run.</summary>
+    /// <summary>They were counted in a run of its own.</summary>
     public bool IsCountedApart { get; init; }
 
-    /// <summary>How the second run has ended, unless it came to the guest's power-off.</summary>
+    /// <summary>How that run has ended, unless it came to the guest's power-off.</summary>
     public RunEnd? CountFailure { get; init; }
 
     /// <summary>The guest powered off.</summary>

@@ -81,7 +81,7 @@ internal static class Plots
     public static HtmlBuilder Exits(Comparison comparison)
     {
         const int Bar = 14;
-        const double Longest = 74;
+        const double Longest = 78;
         // One exit is to be seen, too.
         const double One = 0.25;
         IReadOnlyList<ExitReason> reasons = comparison.Reasons;
@@ -100,7 +100,7 @@ internal static class Plots
         for (int i = 0; i < reasons.Count; i++)
         {
             int y = Top + (i * group);
-            svg.Add($"""<text class="name" x="{Left:0.###}%" y="{y + 13}">{ExitReasonNames.Text(reasons[i])}</text>""");
+            svg.Add($"""<text class="name" x="{Left:0.###}%" y="{y + 13}">{ExitReportParts.Text(reasons[i])}</text>""");
             for (int engine = 0; engine < comparison.Runs.Count; engine++)
             {
                 EngineRun run = comparison.Runs[engine];
@@ -108,7 +108,7 @@ internal static class Plots
                 double end = count > 0 ? Position(count) : Left;
                 int top = y + NameHeight + (engine * Bar);
                 if (count > 0)
-                    svg.Add($"""<rect class="bar-whole {EngineSeries(engine)}" x="{Left:0.###}%" y="{top}" width="{end - Left:0.###}%" height="{Bar - 2}"><title>{run.Engine}, {ExitReasonNames.Text(reasons[i])}: {count:N0}</title></rect>""");
+                    svg.Add($"""<rect class="bar-whole {EngineSeries(engine)}" x="{Left:0.###}%" y="{top}" width="{end - Left:0.###}%" height="{Bar - 2}"><title>{run.Engine}, {ExitReportParts.Text(reasons[i])}: {count:N0}</title></rect>""");
                 svg.Add($"""<text x="{end:0.###}%" dx="5" y="{top + 11}">{Figures.Count(count)}</text>""");
             }
         }

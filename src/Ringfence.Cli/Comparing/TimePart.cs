@@ -22,7 +22,7 @@ internal sealed record TimePart(TimePartKind Kind, string Name, Func<EngineRun, 
         TimePart[] all =
         [
             new(TimePartKind.GuestCode, "guest code", run => run.Statistics.Time?.GuestCode ?? TimeSpan.Zero),
-            .. named.Select(reason => new TimePart(TimePartKind.Reason, ExitReasonNames.Text(reason), run => run.TimeOf(reason))),
+            .. named.Select(reason => new TimePart(TimePartKind.Reason, ExitReportParts.Text(reason), run => run.TimeOf(reason))),
             new(TimePartKind.OtherReasons, named.Length == 0 ? "monitor" : "other reasons", run => run.Statistics.Time is { } time
                 ? time.Exits.Where(exit => !named.Contains(exit.Key)).Aggregate(TimeSpan.Zero, (sum, exit) => sum + exit.Value)
                 : TimeSpan.Zero),

@@ -38,17 +38,7 @@ internal sealed record StatisticsReport(MachineStatistics Statistics, string Exi
             WriteMap(json, "unimplemented", Statistics.Unimplemented.Select(e => (e.Key, e.Value)));
             WriteMap(json, "exceptions", Vectors(Statistics.Exceptions));
             WriteMap(json, "interrupts", Vectors(Statistics.Interrupts));
-            WriteMap(json, "exits", Statistics.Exits.Select(e => (NameOf(e.Key), e.Value)));
-            if (Statistics.Time is { } time)
-            {
-                json.WriteNumber("guest_code_seconds", Seconds(time.GuestCode));
-                json.WriteNumber("monitor_seconds", Seconds(time.Monitor));
-                json.WriteNumber("idle_seconds", Seconds(time.Idle));
-                json.WriteStartObject("exit_seconds");
-                foreach ((ExitReason reason, TimeSpan spent) in time.Exits) json.WriteNumber(NameOf(reason), Seconds(spent));
-                json.WriteEndObject();
-            }
-
+            ExitReportParts.Write(json, Statistics);
             WriteMap(json, "sensitive_instructions", Statistics.SensitiveInstructions.Select(e => (e.Key, e.Value)));
             json.WriteNumber("page_walks", Statistics.PageWalks);
             json.WriteNumber("resets", Statistics.Resets);
@@ -139,7 +129,7 @@ internal sealed record StatisticsReport(MachineStatistics Statistics, string Exi
 
         IEnumerable<ExitReason> reasons = Statistics.Exits.Keys.Union(time?.Exits.Keys ?? []);
         foreach (ExitReason reason in reasons.OrderByDescending(r => time?.Exits.GetValueOrDefault(r)).ThenByDescending(r => Statistics.Exits.GetValueOrDefault(r)))
-            Row(reason.ToString(), Statistics.Exits.GetValueOrDefault(reason), time?.Exits.GetValueOrDefault(reason));
+            Row(ExitReportParts.Text(reason), Statistics.Exits.GetValueOrDefault(reason), time?.Exits.GetValueOrDefault(reason));
         console.Write(table);
         if (Statistics.SensitiveInstructions.Count == 0) return;
         Table instructions = new Table().Border(TableBorder.Simple).AddColumn("sensitive instructions").AddColumn(new TableColumn("count").RightAligned());
@@ -147,8 +137,6 @@ internal sealed record StatisticsReport(MachineStatistics Statistics, string Exi
             instructions.AddRow(Markup.Escape(form), count.ToString("N0", CultureInfo.InvariantCulture));
         console.Write(instructions);
     }
-
-    private static string NameOf(ExitReason reason) => JsonNamingPolicy.SnakeCaseLower.ConvertName(reason.ToString());
 
     private static double Seconds(TimeSpan time) => Math.Round(time.TotalSeconds, 6);
 
