@@ -109,7 +109,7 @@ internal sealed class ComparisonRunner
         machine.Serial[0].Write(_input.Bytes);
         machine.Start();
         RunEnd end;
-        using (verbose ? null : new ProgressLine(options.CountInstructions ? $"{name}, counting instructions" : name, machine, counts))
+        using (verbose ? null : new StatusLine(() => DescribeProgress(options.CountInstructions ? $"{name}, counting instructions" : name, machine.Statistics, counts)))
             end = RunEnd.Await(machine, _options.Guest.Timeout, _interruption.Task);
         lines?.End();
         return new EngineRun
@@ -119,6 +119,14 @@ internal sealed class ComparisonRunner
             Statistics = machine.Statistics,
             LastLines = [.. GuestLines.Split(machine.Serial[0].LastLines(ShownLines)).TakeLast(ShownLines)],
         };
+    }
+
+    private static string DescribeProgress(string what, MachineStatistics statistics, bool counts)
+    {
+        string done = counts
+            ? FormattableString.Invariant($"{statistics.Instructions / 1e6:N0} million instructions")
+            : FormattableString.Invariant($"{statistics.Exits.Values.Sum():N0} exits");
+        return FormattableString.Invariant($"{what}: {statistics.WallTime.TotalSeconds:N1} s, {done}");
     }
 
     /// <summary>Says of each engine that did not come to the guest's power-off what there is to say.</summary>
