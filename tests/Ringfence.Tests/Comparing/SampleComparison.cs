@@ -31,14 +31,21 @@ internal static class SampleComparison
 
     public static EngineRun Interpreter(int forms) => Run("interpreter", TimeSpan.FromSeconds(8), 987_654_321_012, forms, new()
     {
-        [ExitReason.PortIo] = (123_456_789_012, 1), [ExitReason.PrivilegedInstruction] = (5_000, 1), [ExitReason.Stop] = (1, 0),
+        [ExitReason.PortIo] = (123_456_789_012, 1),
+        [ExitReason.PrivilegedInstruction] = (5_000, 1),
+        [ExitReason.Stop] = (1, 0),
     });
 
     public static EngineRun Translator(int forms) => Run("translator", TimeSpan.FromSeconds(1), 900_000_000, forms, new()
     {
-        [ExitReason.PortIo] = (40_000, 0.25), [ExitReason.Translation] = (600, 0.25), [ExitReason.TlbFill] = (70, 0.125), [ExitReason.Mmio] = (1, 0.01),
-        [ExitReason.PageFault] = (3, 0.015), [ExitReason.ExternalInterrupt] = (9, 0.05),
-    }) with { IsCountedApart = true };
+        [ExitReason.PortIo] = (40_000, 0.25),
+        [ExitReason.Translation] = (600, 0.25),
+        [ExitReason.TlbFill] = (70, 0.125),
+        [ExitReason.Mmio] = (1, 0.01),
+        [ExitReason.PageFault] = (3, 0.015),
+        [ExitReason.ExternalInterrupt] = (9, 0.05),
+    }) with
+    { IsCountedApart = true };
 
     private static EngineRun Run(string engine, TimeSpan wall, ulong instructions, int forms, Dictionary<ExitReason, (long Count, double Seconds)> exits)
     {
