@@ -47,6 +47,20 @@ public sealed class OpenPage : IAsyncDisposable
         }
         """);
 
+    /// <summary>Contrast between the first such element's text and what is painted behind it, by WCAG 2: 1 to 21.</summary>
+    public Task<double> ContrastAsync(string selector) => Page.Locator(selector).First.EvaluateAsync<double>("""
+        element => {
+          const channels = colour => colour.match(/[\d.]+/g).map(Number);
+          const luminance = colour => {
+            const [r, g, b] = channels(colour).map(c => (c /= 255) <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+            return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+          };
+          const painted = e => { const c = getComputedStyle(e).backgroundColor; return channels(c)[3] === 0 && e.parentElement ? painted(e.parentElement) : c; };
+          const [light, dark] = [luminance(getComputedStyle(element).color), luminance(painted(element))].sort((a, b) => b - a);
+          return (light + 0.05) / (dark + 0.05);
+        }
+        """);
+
     /// <summary>Writes what is to be seen as a PNG file.</summary>
     public Task ScreenshotAsync(string path, bool fullPage = false) => Page.ScreenshotAsync(new() { Path = path, FullPage = fullPage });
 

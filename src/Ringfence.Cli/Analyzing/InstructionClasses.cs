@@ -1,0 +1,30 @@
+using Ringfence.Virtualizability;
+
+namespace Ringfence.Cli.Analyzing;
+
+/// <summary>Words for verdicts that the text, the JSON object and the page have in common.</summary>
+internal static class InstructionClasses
+{
+    /// <summary>The class of an instruction.</summary>
+    public static InstructionClass Class(this InstructionVerdict instruction) =>
+        instruction.IsOffender ? InstructionClass.Offender : instruction.IsPrivileged ? InstructionClass.Privileged : InstructionClass.Innocuous;
+
+    /// <summary>How an instruction is sensitive, in a word; empty if it is not.</summary>
+    public static string Sensitivity(this InstructionVerdict instruction) => (instruction.IsControlSensitive, instruction.IsBehaviourSensitive) switch
+    {
+        (true, true) => "control, behaviour",
+        (true, false) => "control",
+        (false, true) => "behaviour",
+        _ => "",
+    };
+
+    /// <summary>The techniques, in the order in which they first appear.</summary>
+    public static IReadOnlyList<string> Techniques(this VirtualizabilityReport report) =>
+        [.. report.Instructions.SelectMany(i => i.Treatments).Select(t => t.Technique).Distinct(StringComparer.Ordinal)];
+
+    /// <summary>Instructions of the host that did not do what the model says.</summary>
+    public static IEnumerable<InstructionVerdict> Disagreements(this VirtualizabilityReport report) => report.Instructions.Where(i => i.Host is { Agrees: false });
+
+    /// <summary>How many instructions of a class there are.</summary>
+    public static int Count(this VirtualizabilityReport report, InstructionClass kind) => report.Instructions.Count(i => i.Class() == kind);
+}
