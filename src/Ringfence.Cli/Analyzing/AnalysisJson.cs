@@ -19,7 +19,9 @@ internal static class AnalysisJson
     };
 
     /// <summary>One object with names in snake case, durations in seconds, and all instructions.</summary>
-    public static byte[] Create(VirtualizabilityReport report)
+    /// <param name="report">The report.</param>
+    /// <param name="contrast">What it is with user-mode instruction prevention the other way; null if that makes no difference.</param>
+    public static byte[] Create(VirtualizabilityReport report, UmipContrast? contrast)
     {
         var json = new
         {
@@ -39,6 +41,7 @@ internal static class AnalysisJson
                 Offenders = report.Count(InstructionClass.Offender),
                 Innocuous = report.Count(InstructionClass.Innocuous),
             },
+            UmipContrast = contrast is null ? null : new { contrast.Umip, Virtualizable = contrast.IsVirtualizable, contrast.Offenders, contrast.Changed },
             DurationSeconds = Math.Round(report.Duration.TotalSeconds, 6),
             Host = report.HostProcessor is { } processor
                 ? new

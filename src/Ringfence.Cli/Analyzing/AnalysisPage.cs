@@ -18,13 +18,15 @@ internal sealed class AnalysisPage
     ];
 
     private readonly VirtualizabilityReport _report;
+    private readonly UmipContrast? _contrast;
     private readonly IReadOnlyList<string> _techniques;
     private readonly bool _hasHost;
     private readonly HtmlPage _page;
 
-    private AnalysisPage(VirtualizabilityReport report, string command)
+    private AnalysisPage(VirtualizabilityReport report, UmipContrast? contrast, string command)
     {
         _report = report;
+        _contrast = contrast;
         _techniques = report.Techniques();
         _hasHost = report.HostProcessor is not null;
         _page = new HtmlPage($"{(report.IsVirtualizable ? "Virtualizable" : "Not virtualizable")}: {report.Machine}, {report.Mode}") { Command = command };
@@ -35,10 +37,11 @@ internal sealed class AnalysisPage
 
     /// <summary>The page in UTF-8.</summary>
     /// <param name="report">The report.</param>
+    /// <param name="contrast">What it is with user-mode instruction prevention the other way; null if that makes no difference.</param>
     /// <param name="command">The command that made it.</param>
-    public static byte[] Create(VirtualizabilityReport report, string command)
+    public static byte[] Create(VirtualizabilityReport report, UmipContrast? contrast, string command)
     {
-        AnalysisPage page = new(report, command);
+        AnalysisPage page = new(report, contrast, command);
         page.AddVerdict();
         page.AddFigures();
         page.AddMap();
@@ -61,7 +64,7 @@ internal sealed class AnalysisPage
         <section class="verdict">
         <h1>Can trap and emulate alone virtualize this processor?</h1>
         <p class="word {(_report.IsVirtualizable ? "good" : "bad")}">{(_report.IsVirtualizable ? "Yes" : "No")}</p>
-        <div><p class="lead">{_report.Verdict}</p>
+        <div><p class="lead">{_report.Verdict}</p>{(_contrast is null ? new HtmlBuilder() : new HtmlBuilder().Add($"<p>{_contrast.ToString()}</p>"))}
         <p class="quiet">{_report.Machine}, {_report.Mode}, user-mode instruction prevention {(_report.Umip ? "on" : "off")}</p></div>
         </section>
 

@@ -6,8 +6,9 @@ namespace Ringfence.Cli.Analyzing;
 
 /// <summary>A report for people: the answer first, then what it rests on.</summary>
 /// <param name="report">The report.</param>
+/// <param name="contrast">What it is with user-mode instruction prevention the other way; null if that makes no difference.</param>
 /// <param name="all">Innocuous instructions are listed as well.</param>
-internal sealed class AnalysisText(VirtualizabilityReport report, bool all)
+internal sealed class AnalysisText(VirtualizabilityReport report, UmipContrast? contrast, bool all)
 {
     private const int Width = 100;
     private const int MostNameColumns = 20;
@@ -31,6 +32,7 @@ internal sealed class AnalysisText(VirtualizabilityReport report, bool all)
         WriteDisagreements(console);
         WriteNames(console, "Privileged", report.Instructions.Where(i => i.Class() == InstructionClass.Privileged));
         if (all) WriteNames(console, "Innocuous", report.Instructions.Where(i => i.Class() == InstructionClass.Innocuous));
+        WriteAssumptions(console);
         WriteCounts(console);
         // Tables pad their lines and end with an empty one.
         string lines = string.Join('\n', text.ToString().Split('\n').Select(line => line.TrimEnd()));
@@ -65,6 +67,13 @@ internal sealed class AnalysisText(VirtualizabilityReport report, bool all)
         console.MarkupLine($"[grey]{Markup.Escape(report.Machine)}, {Markup.Escape(report.Mode)}, user-mode instruction prevention {(report.Umip ? "on" : "off")}[/]");
         console.WriteLine();
         console.Write(new Padder(new Text(report.Verdict), new Padding(2, 0, 2, 0)));
+        if (contrast is not null) console.Write(new Padder(new Text(contrast.ToString()), new Padding(2, 0, 2, 0)));
+    }
+
+    private void WriteAssumptions(IAnsiConsole console)
+    {
+        if (report.Assumptions.Count == 0) return;
+        Heading(console, "Assumed");
         foreach (string assumption in report.Assumptions) WriteItem(console, assumption);
     }
 

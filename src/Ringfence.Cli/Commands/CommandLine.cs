@@ -15,6 +15,7 @@ internal static class CommandLine
           ringfence run --kernel vmlinuz --rootfs ./dir   boots Linux with a folder as its root
           ringfence compare                               compares the engines with the built-in guest
           ringfence translate --hex "89 f9 c3"            shows what binary translation makes of code
+          ringfence analyze                               asks whether x86 can be virtualized by trap and emulate
           ringfence run --help                            shows all options
         """;
 
@@ -34,7 +35,7 @@ internal static class CommandLine
                 return ExitCodes.Success;
             }
 
-            Command root = new("ringfence", "Ringfence: a virtual machine monitor for x86 PCs.") { new VersionOption(), new RunCommand(), new CompareCommand(), new TranslateCommand() };
+            Command root = new("ringfence", "Ringfence: a virtual machine monitor for x86 PCs.") { new VersionOption(), new RunCommand(), new CompareCommand(), new TranslateCommand(), new AnalyzeCommand() };
             AddExamples(root, Examples);
             foreach (Command command in root.Subcommands.OfType<IHasExamples>().Cast<Command>()) AddExamples(command, ((IHasExamples)command).Examples);
             ParseResult result = root.Parse(args, new ParserConfiguration { ResponseFileTokenReplacer = null });

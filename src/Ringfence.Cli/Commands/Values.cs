@@ -1,5 +1,6 @@
 using System.Globalization;
 using Ringfence.Machines;
+using Ringfence.Virtualizability;
 
 namespace Ringfence.Cli.Commands;
 
@@ -91,6 +92,33 @@ internal static class Values
         "json" => true,
         "text" => false,
         _ => throw new UserErrorException($"{option}: '{text}' is not text or json"),
+    };
+
+    /// <summary><c>on</c> or <c>off</c>.</summary>
+    public static bool Switch(string option, string text) => text switch
+    {
+        "on" => true,
+        "off" => false,
+        _ => throw new UserErrorException($"{option}: '{text}' is not on or off"),
+    };
+
+    /// <summary>What an analysis experiments on.</summary>
+    public static (bool Model, bool Host) AnalysisTarget(string text) => text switch
+    {
+        "model" => (true, false),
+        "host" => (false, true),
+        "both" => (true, true),
+        _ => throw new UserErrorException($"--target: '{text}' is not model, host or both"),
+    };
+
+    /// <summary>The mode that an analysis is about.</summary>
+    public static AnalysisMode AnalysisMode(string text) => text switch
+    {
+        "real" => Virtualizability.AnalysisMode.Real,
+        "protected" => Virtualizability.AnalysisMode.Protected,
+        "vm86" => Virtualizability.AnalysisMode.Virtual8086,
+        "long" => Virtualizability.AnalysisMode.Long,
+        _ => throw new UserErrorException($"--mode: '{text}' is not real, protected, vm86 or long"),
     };
 
     /// <summary>A size of code.</summary>

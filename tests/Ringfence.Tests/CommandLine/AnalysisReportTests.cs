@@ -10,7 +10,7 @@ public sealed class AnalysisReportTests
 {
     private const int Width = 100;
 
-    private static readonly string Text = new AnalysisText(SampleReports.NotVirtualizable, all: false).ToText(onTerminal: false);
+    private static readonly string Text = new AnalysisText(SampleReports.NotVirtualizable, SampleReports.Contrast, all: false).ToText(onTerminal: false);
 
     [Fact]
     public void The_answer_comes_first_and_nothing_is_wider_than_100_columns()
@@ -19,6 +19,7 @@ public sealed class AnalysisReportTests
         lines[0].ShouldBe("NOT VIRTUALIZABLE by trap and emulate alone");
         lines[1].ShouldBe("Ringfence processor model, 32-bit protected mode, user-mode instruction prevention off");
         lines[3].ShouldStartWith("  Four sensitive instructions are not privileged");
+        lines[5].ShouldBe("  With user-mode instruction prevention on, SGDT traps and 3 offenders remain.");
         lines.ShouldAllBe(line => line.Length <= Width && line.TrimEnd() == line);
         Text.ShouldEndWith("\n");
         Text.ShouldNotContain("\e");
@@ -44,7 +45,7 @@ public sealed class AnalysisReportTests
         Text.ShouldContain("\nPrivileged: 2 instructions\n  CLTS, HLT\n");
         Text.ShouldContain("9 instructions in 1,234 forms: 4 offenders, 2 privileged, 3 innocuous (--all lists them).");
         Text.ShouldNotContain("ADD");
-        string all = new AnalysisText(SampleReports.NotVirtualizable, all: true).ToText(onTerminal: false);
+        string all = new AnalysisText(SampleReports.NotVirtualizable, SampleReports.Contrast, all: true).ToText(onTerminal: false);
         all.ShouldContain("\nInnocuous: 3 instructions\n  ADD, MOV, <script>");
         all.ShouldContain("3 innocuous.\n");
         all.ShouldContain("[bold]x[/]");
@@ -54,7 +55,7 @@ public sealed class AnalysisReportTests
     [Fact]
     public void A_virtualizable_machine_has_no_offenders_to_list()
     {
-        string text = new AnalysisText(SampleReports.Virtualizable, all: false).ToText(onTerminal: false);
+        string text = new AnalysisText(SampleReports.Virtualizable, null, all: false).ToText(onTerminal: false);
         text.ShouldStartWith("VIRTUALIZABLE by trap and emulate alone\nRingfence processor model, 32-bit protected mode, user-mode instruction prevention on\n");
         text.ShouldNotContain("not privileged:");
         text.ShouldNotContain("technique");
@@ -64,13 +65,14 @@ public sealed class AnalysisReportTests
     [Fact]
     public void The_JSON_object_has_names_in_snake_case_and_all_instructions()
     {
-        using JsonDocument document = JsonDocument.Parse(AnalysisJson.Create(SampleReports.NotVirtualizable));
+        using JsonDocument document = JsonDocument.Parse(AnalysisJson.Create(SampleReports.NotVirtualizable, SampleReports.Contrast));
         JsonElement root = document.RootElement;
-        root.EnumerateObject().Select(p => p.Name).ShouldBe(["machine", "mode", "umip", "virtualizable", "verdict", "assumptions", "counts", "duration_seconds", "host", "instructions"]);
+        root.EnumerateObject().Select(p => p.Name).ShouldBe(["machine", "mode", "umip", "virtualizable", "verdict", "assumptions", "counts", "umip_contrast", "duration_seconds", "host", "instructions"]);
         root.GetProperty("virtualizable").GetBoolean().ShouldBeFalse();
         root.GetProperty("duration_seconds").GetDouble().ShouldBe(2.5);
         root.GetProperty("counts").EnumerateObject().Select(p => (p.Name, p.Value.GetInt64()))
             .ShouldBe([("instructions", 9), ("forms", 1234), ("executions", 5_678_901), ("sensitive", 6), ("privileged", 2), ("offenders", 4), ("innocuous", 3)]);
+        root.GetProperty("umip_contrast").EnumerateObject().Select(p => p.Name).ShouldBe(["umip", "virtualizable", "offenders", "changed"]);
         root.GetProperty("host").GetProperty("disagreements").GetInt32().ShouldBe(1);
 
         JsonElement instruction = root.GetProperty("instructions").EnumerateArray().Single(i => i.GetProperty("instruction").GetString() == "SGDT");
@@ -88,7 +90,7 @@ public sealed class AnalysisReportTests
     [Fact]
     public void Without_a_host_the_JSON_object_says_null()
     {
-        using JsonDocument document = JsonDocument.Parse(AnalysisJson.Create(SampleReports.Virtualizable));
+        using JsonDocument document = JsonDocument.Parse(AnalysisJson.Create(SampleReports.Virtualizable, null));
         document.RootElement.GetProperty("host").ValueKind.ShouldBe(JsonValueKind.Null);
         VirtualizabilityReport report = SampleReports.Virtualizable;
         document.RootElement.GetProperty("instructions").GetArrayLength().ShouldBe(report.Instructions.Count);

@@ -11,7 +11,7 @@ public sealed class AnalysisPageTests(Browser browser)
 {
     private const string Command = "ringfence analyze --target both --mode protected --umip off";
 
-    private static readonly byte[] Sample = AnalysisPage.Create(SampleReports.NotVirtualizable, Command);
+    private static readonly byte[] Sample = AnalysisPage.Create(SampleReports.NotVirtualizable, SampleReports.Contrast, Command);
 
     [Fact]
     public void The_page_names_nothing_outside_itself_and_escapes_what_it_is_given()
@@ -30,6 +30,7 @@ public sealed class AnalysisPageTests(Browser browser)
         (await open.Page.TitleAsync()).ShouldBe("Not virtualizable: Ringfence processor model, 32-bit protected mode");
         (await open.Page.Locator(".verdict .word").InnerTextAsync()).ShouldBe("No");
         (await open.Page.Locator(".verdict .lead").InnerTextAsync()).ShouldBe(SampleReports.NotVirtualizable.Verdict);
+        (await open.Page.GetByText("With user-mode instruction prevention on, SGDT traps and 3 offenders remain.").IsVisibleAsync()).ShouldBeTrue();
         (await open.Page.Locator(".figures dd").AllInnerTextsAsync()).ShouldBe(["4", "6", "2", "3", "1,234", "5,678,901", "2.5", "3 of 4"]);
         (await open.Page.Locator(".map i").CountAsync()).ShouldBe(9);
         (await Names(open)).ShouldBe(["LAR", "POPF", "SGDT", "XGETBV"]);
@@ -143,7 +144,7 @@ public sealed class AnalysisPageTests(Browser browser)
     [SkippableFact]
     public async Task A_virtualizable_machine_gets_a_yes()
     {
-        await using OpenPage open = await browser.OpenAsync(AnalysisPage.Create(SampleReports.Virtualizable, Command));
+        await using OpenPage open = await browser.OpenAsync(AnalysisPage.Create(SampleReports.Virtualizable, null, Command));
         (await open.Page.Locator(".verdict .word").InnerTextAsync()).ShouldBe("Yes");
         (await open.Page.Locator("#instructions tr.item:visible").CountAsync()).ShouldBe(2);
         (await open.Page.GetByText("This host").CountAsync()).ShouldBe(0);

@@ -1,3 +1,4 @@
+using Ringfence.Cli.Analyzing;
 using Ringfence.Virtualizability;
 
 namespace Ringfence.Tests.Pages;
@@ -33,6 +34,8 @@ internal static class SampleReports
         HostProcessor = "Example CPU 9000 @ 3.00GHz",
         HostUmip = true,
     };
+
+    public static UmipContrast Contrast { get; } = new(true, false, 3, ["SGDT"]);
 
     public static VirtualizabilityReport Virtualizable { get; } = NotVirtualizable with
     {
