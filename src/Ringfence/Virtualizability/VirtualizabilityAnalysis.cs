@@ -7,21 +7,23 @@ public static class VirtualizabilityAnalysis
 {
     /// <summary>Runs the experiments.</summary>
     /// <param name="options">What is asked.</param>
-    /// <param name="progress">Receives the share that is done, from 0 to 1.</param>
     /// <param name="cancellation">Stops it.</param>
+    /// <param name="progress">Receives the share that is done, from 0 to 1.</param>
     /// <exception cref="OperationCanceledException">It was stopped.</exception>
-    public static VirtualizabilityReport Run(AnalysisOptions options, IProgress<double>? progress = null, CancellationToken cancellation = default)
+    public static VirtualizabilityReport Run(AnalysisOptions options, CancellationToken cancellation = default, IProgress<double>? progress = null)
     {
+        ArgumentNullException.ThrowIfNull(options);
         using var model = new ProcessorModel(options.Mode, options.Umip);
-        return Analyse(model, options, progress, cancellation);
+        using var notes = new ProcessorNotes(model, options.Mode);
+        return ReportBuilder.Build(model, options.Umip, notes, progress, cancellation);
     }
 
     /// <summary>The same for any machine that can be experimented on.</summary>
     /// <param name="model">The machine.</param>
-    /// <param name="progress">Receives the share that is done, from 0 to 1.</param>
     /// <param name="cancellation">Stops it.</param>
+    /// <param name="progress">Receives the share that is done, from 0 to 1.</param>
     /// <exception cref="OperationCanceledException">It was stopped.</exception>
-    public static VirtualizabilityReport Run(IMachineModel model, IProgress<double>? progress = null, CancellationToken cancellation = default)
+    public static VirtualizabilityReport Run(IMachineModel model, CancellationToken cancellation = default, IProgress<double>? progress = null)
     {
         ArgumentNullException.ThrowIfNull(model);
         return ReportBuilder.Build(model, umip: false, GeneralNotes.Instance, progress, cancellation);
@@ -39,8 +41,4 @@ public static class VirtualizabilityAnalysis
         var classifier = new SensitivityClassifier(model);
         return [.. witnesses.Where(w => !classifier.Replay(w))];
     }
-
-    private static VirtualizabilityReport Analyse(
-        ProcessorModel model, AnalysisOptions options, IProgress<double>? progress, CancellationToken cancellation) =>
-        ReportBuilder.Build(model, options.Umip, new ProcessorNotes(), progress, cancellation);
 }

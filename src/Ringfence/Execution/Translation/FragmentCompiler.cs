@@ -268,6 +268,13 @@ internal sealed unsafe partial class FragmentCompiler
         return false;
     }
 
+    /// <summary>How an instruction would be translated in a mode. Not while a unit is being compiled.</summary>
+    public TranslationKind KindOf(in Instruction instruction, TranslationMode mode)
+    {
+        _mode = mode;
+        return KindOf(instruction);
+    }
+
     /// <summary>How the instruction is translated in the mode that is being compiled.</summary>
     private TranslationKind KindOf(in Instruction instruction)
     {
