@@ -44,7 +44,7 @@ internal static unsafe class FormCatalogue
     {
         OpCodeInfo info = code.ToOpCode();
         bool hasModRm = FormEncoder.HasModRm(info);
-        int registers = FormEncoder.HasSystemRegister(info) ? 8 : 1;
+        int registers = !FormEncoder.HasSystemRegister(info) ? 1 : encoder.Bits == 64 ? 9 : 8;
         const int Usual = 2;
         for (int i = 0; i < registers; i++)
         {

@@ -28,7 +28,7 @@ internal sealed class FormEncoder(AnalysisMode mode)
     /// <summary>Encodes a code. Null: not like this.</summary>
     /// <param name="code">The code.</param>
     /// <param name="memory">With a memory operand, if it has a ModRM byte.</param>
-    /// <param name="register">Number in ModRM's reg field, where that is free.</param>
+    /// <param name="register">Number of the register in ModRM's reg field, where that is free; above 7 in 64-bit mode only.</param>
     public byte[]? TryEncode(Code code, bool memory, int register = Rdx)
     {
         OpCodeInfo info = code.ToOpCode();
@@ -100,7 +100,7 @@ internal sealed class FormEncoder(AnalysisMode mode)
             case MandatoryPrefix.PF2: bytes.Add(0xf2); break;
         }
 
-        if (Bits == 64 && quadword) bytes.Add(0x48);
+        if (Bits == 64 && (quadword || register > 7)) bytes.Add((byte)(0x40 | (quadword ? 8 : 0) | (register > 7 ? 4 : 0)));
         switch (info.Table)
         {
             case OpCodeTableKind.T0F: bytes.Add(0x0f); break;
@@ -127,6 +127,6 @@ internal sealed class FormEncoder(AnalysisMode mode)
         int rm = memory ? (narrow ? 4 : 6) : 0xc0 | Rbx;
         if (info.IsGroup) register = info.GroupIndex;
         if (info.IsRmGroup) rm = 0xc0 | info.RmGroupIndex;
-        return (byte)(rm | (register << 3));
+        return (byte)(rm | ((register & 7) << 3));
     }
 }
