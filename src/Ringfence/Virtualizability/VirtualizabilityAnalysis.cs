@@ -7,10 +7,10 @@ public static class VirtualizabilityAnalysis
 {
     /// <summary>Runs the experiments.</summary>
     /// <param name="options">What is asked.</param>
-    /// <param name="cancellation">Stops it.</param>
     /// <param name="progress">Receives the share that is done, from 0 to 1.</param>
+    /// <param name="cancellation">Stops it.</param>
     /// <exception cref="OperationCanceledException">It was stopped.</exception>
-    public static VirtualizabilityReport Run(AnalysisOptions options, CancellationToken cancellation = default, IProgress<double>? progress = null)
+    public static VirtualizabilityReport Run(AnalysisOptions options, IProgress<double>? progress = null, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(options);
         using var model = new ProcessorModel(options.Mode, options.Umip);
@@ -20,10 +20,10 @@ public static class VirtualizabilityAnalysis
 
     /// <summary>The same for any machine that can be experimented on.</summary>
     /// <param name="model">The machine.</param>
-    /// <param name="cancellation">Stops it.</param>
     /// <param name="progress">Receives the share that is done, from 0 to 1.</param>
+    /// <param name="cancellation">Stops it.</param>
     /// <exception cref="OperationCanceledException">It was stopped.</exception>
-    public static VirtualizabilityReport Run(IMachineModel model, CancellationToken cancellation = default, IProgress<double>? progress = null)
+    public static VirtualizabilityReport Run(IMachineModel model, IProgress<double>? progress = null, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(model);
         return ReportBuilder.Build(model, umip: false, GeneralNotes.Instance, progress, cancellation);

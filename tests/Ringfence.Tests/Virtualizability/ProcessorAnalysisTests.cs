@@ -203,7 +203,7 @@ public sealed class ProcessorAnalysisTests
     {
         using var source = new CancellationTokenSource();
         source.Cancel();
-        Should.Throw<OperationCanceledException>(() => VirtualizabilityAnalysis.Run(new AnalysisOptions(), source.Token));
+        Should.Throw<OperationCanceledException>(() => VirtualizabilityAnalysis.Run(new AnalysisOptions(), cancellation: source.Token));
     }
 
     /// <summary>
