@@ -13,12 +13,15 @@ internal sealed record TimePart(TimePartKind Kind, string Name, Func<EngineRun, 
     public const int NamedReasons = 4;
 
     /// <summary>A reason that took less of every engine's time is not worth a part.</summary>
-    private const double LeastShare = 0.005;
+    private const double LeastNamedShare = 0.005;
 
-    /// <summary>The parts, from left to right: guest code, the reasons that took most time, other reasons, idleness. Those that nobody would see are left out.</summary>
+    /// <summary>A part that nobody would see is left out.</summary>
+    private const double LeastShare = 0.001;
+
+    /// <summary>The parts, from left to right: guest code, the reasons that took most time, other reasons, idleness.</summary>
     public static IReadOnlyList<TimePart> PartsOf(Comparison comparison)
     {
-        ExitReason[] named = [.. comparison.Reasons.Where(reason => comparison.Runs.Any(run => run.ShareOf(reason) >= LeastShare)).Take(NamedReasons)];
+        ExitReason[] named = [.. comparison.Reasons.Where(reason => comparison.Runs.Any(run => run.ShareOf(reason) >= LeastNamedShare)).Take(NamedReasons)];
         TimePart[] all =
         [
             new(TimePartKind.GuestCode, "guest code", run => run.Statistics.Time?.GuestCode ?? TimeSpan.Zero),
@@ -28,7 +31,7 @@ internal sealed record TimePart(TimePartKind Kind, string Name, Func<EngineRun, 
                 : TimeSpan.Zero),
             new(TimePartKind.Idle, "idle", run => run.Statistics.Time?.Idle ?? TimeSpan.Zero),
         ];
-        return [.. all.Where(part => comparison.Runs.Any(run => part.Of(run) > TimeSpan.Zero))];
+        return [.. all.Where(part => comparison.Runs.Any(run => run.ShareOf(part.Of(run)) >= LeastShare))];
     }
 }
 
