@@ -65,8 +65,7 @@ internal sealed class AnalyzeCommand : Command, IHasExamples
             HtmlPath = result.GetValue(_html),
             Command = $"ringfence analyze --target {target} --mode {mode} --umip {umip}",
         };
-        if (options.JsonPath is { } json && options.HtmlPath is { } html && Path.GetFullPath(json) == Path.GetFullPath(html))
-            throw new UserErrorException($"--html and --json: both name {html}");
+        Values.CheckReports(options.HtmlPath, options.JsonPath);
         return options;
     }
 }

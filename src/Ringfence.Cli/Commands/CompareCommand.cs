@@ -59,6 +59,7 @@ internal sealed class CompareCommand : Command, IHasExamples
             HtmlPath = result.GetValue(_html),
         };
         if (options.Guest.Processors != 1 && options.Engines.Contains(Machines.EngineKind.LockStep)) throw new UserErrorException("--engines lockstep needs --cpus 1");
+        Values.CheckReports(options.HtmlPath, options.JsonPath);
         return options;
     }
 

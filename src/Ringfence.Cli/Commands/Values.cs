@@ -77,6 +77,13 @@ internal static class Values
         return engines;
     }
 
+    /// <summary>Page and JSON must not be the same file.</summary>
+    public static void CheckReports(string? html, string? json)
+    {
+        if (html is { Length: > 0 } && json is { Length: > 0 } && Path.GetFullPath(html) == Path.GetFullPath(json))
+            throw new UserErrorException($"--html and --json: both name {html}");
+    }
+
     /// <summary>How often something is done.</summary>
     public static int Repetitions(string text)
     {
