@@ -7,6 +7,9 @@ internal sealed class DebugConsole(Action<byte> output) : ByteDevice
     /// <summary>The usual port.</summary>
     public const ushort Port = 0xe9;
 
+    /// <summary>Where firmware written for QEMU's PC expects one.</summary>
+    public const ushort FirmwarePort = 0x402;
+
     /// <inheritdoc/>
     protected override byte ReadByte(int offset) => 0xe9;
 

@@ -20,6 +20,7 @@ internal sealed class PciBus : IResettable
         ref PciFunction? place = ref _functions[(device * FunctionsOfADevice) + function];
         if (place is not null) throw new InvalidOperationException($"{added.StateName} overlaps {place.StateName} at {device:x2}.{function}.");
         place = added;
+        added.DeviceNumber = device;
     }
 
     /// <summary>Reads configuration space. <paramref name="address"/> is that of CONFIG_ADDRESS, with the byte's offset in its low bits.</summary>

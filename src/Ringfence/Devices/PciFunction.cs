@@ -13,6 +13,8 @@ internal class PciFunction : IStateful, IResettable
     private const int Status = 0x06;
     private const int HeaderType = 0x0e;
     private const int FirstBar = 0x10;
+    private const int ExpansionRomRegister = 0x30;
+    private const int CapabilityPointer = 0x34;
     private const int InterruptLineRegister = 0x3c;
 
     private readonly string _name;
@@ -20,6 +22,8 @@ internal class PciFunction : IStateful, IResettable
     private readonly byte[] _values = new byte[Length];
     private readonly byte[] _writable = new byte[Length];
     private readonly byte[] _writeOneToClear = new byte[Length];
+    private readonly List<PciBar> _bars = [];
+    private int _lastCapability;
 
     /// <summary>Makes a function.</summary>
     /// <param name="name">Its name in the machine's state.</param>
@@ -72,17 +76,76 @@ internal class PciFunction : IStateful, IResettable
         for (int i = 0; i < size; i++) _writeOneToClear[offset + i] = (byte)(bits >> (8 * i));
     }
 
-    /// <summary>Defines a 32-bit base address register.</summary>
-    /// <param name="index">0 to 5.</param>
-    /// <param name="size">Bytes decoded: a power of two, at least 4 of I/O or 16 of memory.</param>
-    /// <param name="io">I/O ports instead of memory.</param>
-    public void DefineBar(int index, uint size, bool io) => Define(FirstBar + (4 * index), 4, io ? 1u : 0, ~(size - 1));
+    /// <summary>Sets the subsystem's vendor and ID.</summary>
+    public void DefineSubsystem(ushort vendor, ushort id) => Define(0x2c, 4, vendor | ((uint)id << 16), 0);
 
-    /// <summary>The address in a base address register, without its type bits.</summary>
-    public uint BarAddress(int index)
+    /// <summary>Gives the function an interrupt pin: 1 is INTA.</summary>
+    public void DefineInterruptPin(int pin) => Define(0x3d, 1, (uint)pin, 0);
+
+    /// <summary>Adds a capability to the list (PCI Local Bus Specification 3.0, 6.7).</summary>
+    /// <param name="offset">Where it stands, a multiple of 4 from 40h on.</param>
+    /// <param name="id">What it is.</param>
+    public void DefineCapability(int offset, byte id)
     {
+        Define(Status, 2, Read(Status, 2) | 0x10, 0);
+        Define(_lastCapability == 0 ? CapabilityPointer : _lastCapability + 1, 1, (uint)offset, 0);
+        Define(offset, 2, id, 0);
+        _lastCapability = offset;
+    }
+
+    /// <summary>Defines a base address register.</summary>
+    /// <param name="index">0 to 5, or <see cref="PciBar.ExpansionRom"/>.</param>
+    /// <param name="size">Bytes decoded: a power of two, at least 4 of I/O, 16 of memory or 2 KiB of an expansion ROM.</param>
+    /// <param name="kind">What it decodes.</param>
+    /// <param name="target">What answers there; null: nothing, the register only exists.</param>
+    /// <param name="prefetchable">Memory that is read without side effects.</param>
+    public void DefineBar(int index, uint size, PciBarKind kind, object? target = null, bool prefetchable = false)
+    {
+        uint type = kind switch
+        {
+            PciBarKind.Io => 1,
+            PciBarKind.Memory64 => 4,
+            _ => 0,
+        };
+        int offset = index == PciBar.ExpansionRom ? ExpansionRomRegister : FirstBar + (4 * index);
+        uint enable = index == PciBar.ExpansionRom ? 1u : 0;
+        Define(offset, 4, type | (prefetchable ? 8u : 0), ~(size - 1) | enable);
+        if (kind == PciBarKind.Memory64) Define(offset + 4, 4, 0, uint.MaxValue);
+        _bars.Add(new PciBar(index, size, kind, target));
+    }
+
+    /// <summary>The base address registers, in the order of their definition.</summary>
+    public IReadOnlyList<PciBar> Bars => _bars;
+
+    /// <summary>Called when what the function decodes may have changed; set by whoever maps it.</summary>
+    public Action? DecodingChanged { get; set; }
+
+    /// <summary>INTA; connected by the bus's owner if the function has an interrupt pin.</summary>
+    public InterruptLine? Interrupt { get; set; }
+
+    /// <summary>Number of the device on its bus; known once it is there.</summary>
+    public int DeviceNumber { get; internal set; }
+
+    /// <summary>The address in a base address register, without its type bits, whether it is decoded or not.</summary>
+    public ulong BarAddress(int index)
+    {
+        if (index == PciBar.ExpansionRom) return Read(ExpansionRomRegister, 4) & ~0x7ffu;
         uint value = Read(FirstBar + (4 * index), 4);
-        return (value & 1) != 0 ? value & ~3u : value & ~15u;
+        if ((value & 1) != 0) return value & ~3u;
+        ulong high = (value & 6) == 4 ? (ulong)Read(FirstBar + (4 * index) + 4, 4) << 32 : 0;
+        return high | (value & ~15u);
+    }
+
+    /// <summary>Where a base address register decodes now; null: nowhere.</summary>
+    public ulong? Decoded(PciBar bar)
+    {
+        bool enabled = bar.Kind == PciBarKind.Io ? IoEnabled : MemoryEnabled;
+        if (bar.Index == PciBar.ExpansionRom) enabled &= (Read(ExpansionRomRegister, 4) & 1) != 0;
+        ulong address = BarAddress(bar.Index);
+        ulong end = bar.Kind switch { PciBarKind.Io => 1UL << 16, PciBarKind.Memory => 1UL << 32, _ => ulong.MaxValue };
+        // All ones but the size's bits is how software asks for the size.
+        bool isAsked = address == end - bar.Size || (bar.Kind == PciBarKind.Memory64 && (uint)address == 0U - bar.Size);
+        return enabled && address != 0 && !isAsked && address <= end - bar.Size ? address : null;
     }
 
     /// <summary>Reads <paramref name="size"/> (1 to 4) bytes; beyond the space are all ones.</summary>
@@ -104,6 +167,7 @@ internal class PciFunction : IStateful, IResettable
             _values[at] = (byte)((((_values[at] & ~_writable[at]) | (written & _writable[at]))) & ~(written & _writeOneToClear[at]));
         }
 
+        TellDecoding(offset, size);
         OnConfigurationWritten(offset, size);
     }
 
@@ -111,6 +175,7 @@ internal class PciFunction : IStateful, IResettable
     public virtual void Reset()
     {
         _initial.CopyTo(_values, 0);
+        DecodingChanged?.Invoke();
         OnConfigurationWritten(0, Length);
     }
 
@@ -118,7 +183,21 @@ internal class PciFunction : IStateful, IResettable
     public virtual void DescribeState(IStateVisitor visitor)
     {
         visitor.Bytes("configuration", _values);
+        DecodingChanged?.Invoke();
         OnConfigurationWritten(0, Length);
+    }
+
+    /// <summary>Sets bits of the status register, as the device does.</summary>
+    protected void SetStatus(uint bits) => _values[Status] |= (byte)bits;
+
+    /// <summary>Clears bits of the status register's low byte, as the device does.</summary>
+    protected void ClearStatus(uint bits) => _values[Status] &= (byte)~bits;
+
+    private void TellDecoding(int offset, int size)
+    {
+        bool isCommand = offset < Status && offset + size > Command;
+        bool isAddress = offset < CapabilityPointer && offset + size > FirstBar;
+        if (isCommand || isAddress) DecodingChanged?.Invoke();
     }
 
     /// <summary>Called after the guest wrote some configuration space: addresses and enables may have changed.</summary>

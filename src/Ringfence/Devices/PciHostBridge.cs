@@ -13,6 +13,9 @@ internal sealed class PciHostBridge : IBusDevice, IStateful, IResettable
     /// <summary>Number of ports.</summary>
     public const int PortLength = 8;
 
+    // Firmware written for QEMU's machines knows them by the subsystem.
+    private const ushort QemuVendor = 0x1af4;
+    private const ushort QemuSubsystem = 0x1100;
     private const uint Enable = 0x8000_0000;
     private const uint AddressBits = 0x80ff_fffc;
     private const int ResetRegister = 1;
@@ -22,28 +25,34 @@ internal sealed class PciHostBridge : IBusDevice, IStateful, IResettable
     private uint _address;
 
     /// <summary>Makes the bridge and puts the three functions on its bus.</summary>
-    public PciHostBridge(ResetControl reset)
+    /// <param name="reset">The reset control register.</param>
+    /// <param name="shadowChanged">Told start, length, whether reads and whether writes of a range below 1 MiB reach RAM.</param>
+    public PciHostBridge(ResetControl reset, Action<ulong, ulong, bool, bool>? shadowChanged = null)
     {
         _reset = reset;
 
-        PciFunction host = new("pci-host", 0x8086, 0x1237, 0x06_0000, 2);
+        ShadowControl host = new(shadowChanged ?? ((_, _, _, _) => { }));
+        host.DefineSubsystem(QemuVendor, QemuSubsystem);
         host.Define(0x50, 4, 0, uint.MaxValue);
         for (int i = 0x58; i < 0x60; i += 4) host.Define(i, 4, 0, uint.MaxValue);
         host.Define(0x72, 1, 0x02, 0x7f);
         Bus.Add(0, 0, host);
 
-        PciFunction isa = new("pci-isa", 0x8086, 0x7000, 0x06_0100, 0, multifunction: true);
-        isa.Define(0x04, 2, 0x0007, 0x0008);
-        isa.Define(0x4c, 4, 0x004d, 0xffff);
-        isa.Define(0x60, 4, 0x8080_8080, 0x8f8f_8f8f);
-        Bus.Add(1, 0, isa);
+        IsaBridge.DefineSubsystem(QemuVendor, QemuSubsystem);
+        Bus.Add(1, 0, IsaBridge);
 
         PciFunction power = new("pci-power", 0x8086, 0x7113, 0x06_8000, 3);
         power.Define(0x3c, 2, 0x0100u | AcpiPowerManagement.SciInterrupt, 0xff);
+        power.DefineSubsystem(QemuVendor, QemuSubsystem);
         power.Define(0x40, 4, AcpiPowerManagement.PortBase | 1u, 0);
+        // DEVACTB.APMC_EN: there is no system management mode for firmware to set up.
+        power.Define(0x58, 4, 1 << 25, 0);
         power.Define(0x80, 1, 1, 0);
         Bus.Add(1, 3, power);
     }
+
+    /// <summary>The ISA bridge.</summary>
+    public IsaBridge IsaBridge { get; } = new();
 
     /// <summary>Bus 0.</summary>
     public PciBus Bus { get; } = new();

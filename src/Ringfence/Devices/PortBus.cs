@@ -52,6 +52,9 @@ public sealed class PortBus
         _owners.AsSpan(start, length).Fill((ushort)index);
     }
 
+    /// <summary>Is none of <paramref name="length"/> ports from <paramref name="start"/> claimed?</summary>
+    public bool IsFree(ushort start, int length) => start + length <= Ports && !_owners.AsSpan(start, length).ContainsAnyExcept((ushort)0);
+
     /// <summary>Takes back the ports of the device mapped at <paramref name="start"/>; nothing if there is none.</summary>
     public void Unmap(ushort start)
     {

@@ -1,5 +1,4 @@
 using Ringfence.Devices;
-using Ringfence.Memory;
 
 namespace Ringfence.Firmware;
 
@@ -9,14 +8,16 @@ internal static class AcpiDsdt
     private static readonly (ushort Port, int Irq)[] SerialPorts = [(0x3f8, 4), (0x2f8, 3), (0x3e8, 4), (0x2e8, 3)];
 
     /// <summary>The AML behind the table's header.</summary>
-    public static byte[] Build(int serialPorts) =>
+    /// <param name="lowRamEnd">End of the RAM below 4 GiB.</param>
+    /// <param name="serialPorts">Serial ports.</param>
+    public static byte[] Build(ulong lowRamEnd, int serialPorts) =>
     [
         .. AmlWriter.Name("\\_S5", AmlWriter.Package(
             AmlWriter.Integer(AcpiPowerManagement.SoftOffSleepType), AmlWriter.Integer(AcpiPowerManagement.SoftOffSleepType), AmlWriter.Integer(0), AmlWriter.Integer(0))),
-        .. AmlWriter.Scope("\\_SB", HostBridge(serialPorts)),
+        .. AmlWriter.Scope("\\_SB", HostBridge(lowRamEnd, serialPorts)),
     ];
 
-    private static byte[] HostBridge(int serialPorts)
+    private static byte[] HostBridge(ulong lowRamEnd, int serialPorts)
     {
         List<byte[]> terms =
         [
@@ -28,7 +29,8 @@ internal static class AcpiDsdt
                 AmlWriter.PortRange(0, 0xcf7),
                 AmlWriter.PortRange(0xd00, 0xffff),
                 AmlWriter.MemoryRange((uint)LowMemory.VideoMemory, 0xb_ffff),
-                AmlWriter.MemoryRange((uint)PhysicalMemory.DeviceSpace, PlatformAddresses.IoApic - 1))),
+                AmlWriter.MemoryRange((uint)PciMemory.Start(lowRamEnd), PlatformAddresses.IoApic - 1))),
+            AmlWriter.Name("_PRT", Routes()),
             Device("PIC", "PNP0000", AmlWriter.Ports(0x20, 2), AmlWriter.Ports(0xa0, 2), AmlWriter.Interrupt(2)),
             Device("TMR", "PNP0100", AmlWriter.Ports(0x40, 4), AmlWriter.Interrupt(0)),
             Device("RTC", "PNP0B00", AmlWriter.Ports(0x70, 2), AmlWriter.Interrupt(8)),
@@ -46,6 +48,23 @@ internal static class AcpiDsdt
         }
 
         return AmlWriter.Device("PCI0", [.. terms]);
+    }
+
+    /// <summary>The interrupt of every pin of every device: an input of the I/O APIC, and the same interrupt of the 8259As (ACPI specification 6.4, 6.2.13).</summary>
+    private static byte[] Routes()
+    {
+        const int Devices = 32, Pins = 4;
+        List<byte[]> routes = [];
+        for (int device = 1; device < Devices; device++)
+        {
+            for (int pin = 0; pin < Pins; pin++)
+            {
+                routes.Add(AmlWriter.Package(
+                    AmlWriter.Integer(((ulong)device << 16) | 0xffff), AmlWriter.Integer((ulong)pin), AmlWriter.Integer(0), AmlWriter.Integer(PciInterrupts.Of(device, pin + 1))));
+            }
+        }
+
+        return AmlWriter.Package([.. routes]);
     }
 
     private static byte[] Device(string name, string id, params byte[][] resources) => AmlWriter.Device(

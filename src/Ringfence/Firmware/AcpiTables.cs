@@ -13,6 +13,7 @@ internal static class AcpiTables
     private const int HeaderBytes = 36;
     private const int FacsBytes = 64;
     private const int RsdpBytes = 36;
+    private const int OldRsdpBytes = 20;
 
     /// <summary>Writes all tables into [<paramref name="start"/>, <paramref name="end"/>).</summary>
     /// <param name="memory">The machine's memory.</param>
@@ -23,29 +24,50 @@ internal static class AcpiTables
     /// <returns>Address of the RSDP, and the first free address behind the tables.</returns>
     public static (ulong Rsdp, ulong End) Write(PhysicalMemory memory, ulong start, ulong end, int processors, int serialPorts)
     {
-        ulong next = start + AlignUp(RsdpBytes, 64);
-        ulong Place(byte[] table)
+        AcpiImage image = Build(memory.LowRamEnd, processors, serialPorts);
+        ulong tables = start + AcpiImage.Alignment;
+        ulong next = tables + (ulong)image.Tables.Length;
+        if (next > end) throw new InvalidOperationException("The firmware tables do not fit below 1 MiB.");
+        image.Place(tables);
+        memory.Write(new GuestPhysical(start), image.Rsdp);
+        memory.Write(new GuestPhysical(tables), image.Tables);
+        return (start, next);
+    }
+
+    /// <summary>Makes the tables.</summary>
+    /// <param name="lowRamEnd">End of the RAM below 4 GiB; PCI devices lie above it.</param>
+    /// <param name="processors">Processors; the APIC ID of each is its number.</param>
+    /// <param name="serialPorts">Serial ports.</param>
+    public static AcpiImage Build(ulong lowRamEnd, int processors, int serialPorts)
+    {
+        var tables = new List<byte>();
+        var pointers = new List<AcpiPointer>();
+        var checksums = new List<AcpiChecksum>();
+        int Place(byte[] table, params ReadOnlySpan<(int Offset, int Size)> tablePointers)
         {
-            ulong at = next;
-            next += AlignUp((ulong)table.Length, 64);
-            if (next > end) throw new InvalidOperationException("The firmware tables do not fit below 1 MiB.");
-            memory.Write(new GuestPhysical(at), table);
+            int at = tables.Count;
+            foreach ((int offset, int size) in tablePointers) pointers.Add(new AcpiPointer(false, at + offset, size));
+            if (table.Length != FacsBytes) checksums.Add(new AcpiChecksum(false, at + 9, at, table.Length));
+            tables.AddRange(table);
+            while (tables.Count % AcpiImage.Alignment != 0) tables.Add(0);
             return at;
         }
 
-        ulong facs = Place(Facs());
-        ulong dsdt = Place(Table("DSDT", 2, AcpiDsdt.Build(serialPorts)));
-        ulong fadt = Place(Fadt(facs, dsdt));
-        ulong madt = Place(Madt(processors));
-        ulong rsdt = Place(Table("RSDT", 1, [.. Bytes32((uint)fadt), .. Bytes32((uint)madt)]));
-        ulong xsdt = Place(Table("XSDT", 1, [.. Bytes32((uint)fadt), .. Bytes32(0), .. Bytes32((uint)madt), .. Bytes32(0)]));
-        memory.Write(new GuestPhysical(start), Rsdp((uint)rsdt, xsdt));
-        return (start, next);
+        int facs = Place(Facs());
+        int dsdt = Place(Table("DSDT", 2, AcpiDsdt.Build(lowRamEnd, serialPorts)));
+        int fadt = Place(Fadt((ulong)facs, (ulong)dsdt), (36, 4), (40, 4), (132, 8), (140, 8));
+        int madt = Place(Madt(processors));
+        int rsdt = Place(Table("RSDT", 1, [.. Bytes32((uint)fadt), .. Bytes32((uint)madt)]), (HeaderBytes, 4), (HeaderBytes + 4, 4));
+        int xsdt = Place(Table("XSDT", 1, [.. Bytes32((uint)fadt), .. Bytes32(0), .. Bytes32((uint)madt), .. Bytes32(0)]), (HeaderBytes, 8), (HeaderBytes + 8, 8));
+        pointers.Add(new AcpiPointer(true, 16, 4));
+        pointers.Add(new AcpiPointer(true, 24, 8));
+        checksums.Add(new AcpiChecksum(true, 8, 0, OldRsdpBytes));
+        checksums.Add(new AcpiChecksum(true, 32, 0, RsdpBytes));
+        return new AcpiImage { Rsdp = Rsdp((uint)rsdt, (ulong)xsdt), Tables = [.. tables], Pointers = pointers, Checksums = checksums };
     }
 
     private static byte[] Rsdp(uint rsdt, ulong xsdt)
     {
-        const int OldBytes = 20;
         byte[] r = new byte[RsdpBytes];
         "RSD PTR "u8.CopyTo(r);
         "RNGFNC"u8.CopyTo(r.AsSpan(9));
@@ -53,8 +75,6 @@ internal static class AcpiTables
         BinaryPrimitives.WriteUInt32LittleEndian(r.AsSpan(16), rsdt);
         BinaryPrimitives.WriteUInt32LittleEndian(r.AsSpan(20), RsdpBytes);
         BinaryPrimitives.WriteUInt64LittleEndian(r.AsSpan(24), xsdt);
-        r[8] = Checksum(r.AsSpan(0, OldBytes));
-        r[32] = Checksum(r);
         return r;
     }
 
@@ -73,7 +93,7 @@ internal static class AcpiTables
         const int TableBytes = 244;
         const byte Revision = 4;
         const uint Wbinvd = 1, HaltIsC1 = 1 << 2, NoSleepButton = 1 << 5, ResetRegister = 1 << 10, LongTimer = 1 << 8;
-        const ushort LegacyDevices = 1, KeyboardController = 2, NoVga = 4;
+        const ushort LegacyDevices = 1, KeyboardController = 2;
         byte[] body = new byte[TableBytes - HeaderBytes];
         Span<byte> At(int offset) => body.AsSpan(offset - HeaderBytes);
         BinaryPrimitives.WriteUInt32LittleEndian(At(36), (uint)facs);
@@ -94,7 +114,7 @@ internal static class AcpiTables
         BinaryPrimitives.WriteUInt16LittleEndian(At(96), ushort.MaxValue);
         BinaryPrimitives.WriteUInt16LittleEndian(At(98), ushort.MaxValue);
         At(108)[0] = 0x32;
-        BinaryPrimitives.WriteUInt16LittleEndian(At(109), LegacyDevices | KeyboardController | NoVga);
+        BinaryPrimitives.WriteUInt16LittleEndian(At(109), LegacyDevices | KeyboardController);
         BinaryPrimitives.WriteUInt32LittleEndian(At(112), Wbinvd | HaltIsC1 | NoSleepButton | ResetRegister | LongTimer);
         GenericPort(At(116), ResetControl.Port, 8);
         At(128)[0] = ResetControl.ResetValue;
@@ -115,7 +135,7 @@ internal static class AcpiTables
         body.AddRange([1, 12, (byte)processors, 0, .. Bytes32(PlatformAddresses.IoApic), .. Bytes32(0)]);
         const byte ActiveHighLevel = 0xd;
         body.AddRange([2, 10, 0, 0, .. Bytes32(2), 0, 0]);
-        body.AddRange([2, 10, 0, AcpiPowerManagement.SciInterrupt, .. Bytes32(AcpiPowerManagement.SciInterrupt), ActiveHighLevel, 0]);
+        foreach (byte irq in (byte[])[AcpiPowerManagement.SciInterrupt, .. PciInterrupts.All]) body.AddRange([2, 10, 0, irq, .. Bytes32(irq), ActiveHighLevel, 0]);
         const byte AllProcessors = 0xff;
         body.AddRange([4, 6, AllProcessors, 0, 0, 1]);
         return Table("APIC", 3, [.. body]);
@@ -133,7 +153,6 @@ internal static class AcpiTables
         "RNGF"u8.CopyTo(table.AsSpan(28));
         BinaryPrimitives.WriteUInt32LittleEndian(table.AsSpan(32), 1);
         body.CopyTo(table, HeaderBytes);
-        table[9] = Checksum(table);
         return table;
     }
 
@@ -157,5 +176,4 @@ internal static class AcpiTables
     /// <summary>A little-endian double word.</summary>
     internal static byte[] Bytes32(uint value) => [(byte)value, (byte)(value >> 8), (byte)(value >> 16), (byte)(value >> 24)];
 
-    private static ulong AlignUp(ulong value, ulong alignment) => (value + alignment - 1) & ~(alignment - 1);
 }

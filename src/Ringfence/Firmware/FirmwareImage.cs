@@ -9,7 +9,6 @@ internal static class FirmwareImage
     private const int Granule = 64 << 10;
     private const int Largest = 1 << 20;
     private const int LargestLow = 256 << 10;
-    private const ulong OneMiB = 1 << 20;
     private const ulong FourGiB = 1UL << 32;
 
     /// <summary>Maps a ROM.</summary>
@@ -21,6 +20,6 @@ internal static class FirmwareImage
             throw new BootImageException($"{file.Name}: a firmware image is a multiple of 64 KiB up to 1 MiB long, this one has {rom.Length} bytes");
         target.Memory.MapRom("firmware", FourGiB - (ulong)rom.Length, rom);
         ReadOnlySpan<byte> low = rom.AsSpan(Math.Max(0, rom.Length - LargestLow));
-        target.Memory.MapRom("firmware-low", OneMiB - (ulong)low.Length, low);
+        target.Memory.SetShadowRom(low);
     }
 }

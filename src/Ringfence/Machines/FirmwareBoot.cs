@@ -10,6 +10,8 @@ public sealed record FirmwareBoot(BootFile Image) : BootSource
     internal override void Load(Pc pc, bool isReset)
     {
         // The ROM stays mapped across a reset, and the processor is at the reset vector already.
-        if (!isReset) BootLoader.Load(pc.BootTarget, new BootRequest { Firmware = Image });
+        if (isReset) return;
+        pc.AddFirmwareItems();
+        BootLoader.Load(pc.BootTarget, new BootRequest { Firmware = Image });
     }
 }

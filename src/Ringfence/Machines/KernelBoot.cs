@@ -21,6 +21,7 @@ public sealed record KernelBoot : BootSource
     internal override void Load(Pc pc, bool isReset)
     {
         pc.EnableAcpi();
+        pc.SetUpPci();
         BootLoader.Load(pc.BootTarget, new BootRequest
         {
             Kernel = Kernel,

@@ -24,6 +24,8 @@ internal sealed unsafe class Pc : IDisposable
     private DualPic? _pic;
     private IoApic? _ioApic;
     private AcpiPowerManagement? _acpi;
+    private PciHostBridge? _pci;
+    private FirmwareConfiguration? _firmwareConfiguration;
 
     /// <summary>Builds a PC in its power-on state.</summary>
     /// <param name="options">What it is made of.</param>
@@ -106,6 +108,29 @@ internal sealed unsafe class Pc : IDisposable
         lock (Memory.DeviceLock) _acpi!.Enable();
     }
 
+    /// <summary>Sets PCI up for a kernel, as firmware would.</summary>
+    public void SetUpPci()
+    {
+        lock (Memory.DeviceLock)
+        {
+            int level = PciSetup.Apply(_pci!.Bus, _pci.IsaBridge, Memory.LowRamEnd);
+            Span<byte> registers = [(byte)level, (byte)(level >> 8)];
+            _pic!.EdgeLevelControl.Write(0, registers[..1]);
+            _pic.EdgeLevelControl.Write(1, registers[1..]);
+        }
+    }
+
+    /// <summary>Offers what firmware for QEMU's PC asks for.</summary>
+    public void AddFirmwareItems()
+    {
+        lock (Memory.DeviceLock)
+        {
+            FirmwareItems.Fill(_firmwareConfiguration!, BootTarget);
+            Ports.Map("firmware-console", DebugConsole.FirmwarePort, 1, new DebugConsole(DebugOutput.Receive));
+            Ports.Map("fw-cfg", FirmwareConfiguration.Port, FirmwareConfiguration.PortLength, _firmwareConfiguration!);
+        }
+    }
+
     /// <summary>Presses the power button.</summary>
     public void PressPowerButton()
     {
@@ -173,15 +198,35 @@ internal sealed unsafe class Pc : IDisposable
         var keyboard = Add(new KeyboardController8042(Irq(1), Irq(12), a20, RequestReset));
         Ports.Map("i8042-data", KeyboardController8042.DataPortNumber, 1, keyboard.DataPort);
         Ports.Map("i8042-command", KeyboardController8042.CommandPortNumber, 1, keyboard.CommandPort);
-        var hostBridge = Add(new PciHostBridge(resetControl));
-        Ports.Map("pci", PciHostBridge.Port, PciHostBridge.PortLength, hostBridge);
-        _stateful.AddRange(hostBridge.Bus.Functions);
+        AddPci(resetControl);
         _acpi = Add(new AcpiPowerManagement(Clock, Irq(AcpiPowerManagement.SciInterrupt), () => _end(new EndRequest(MachineExitReason.PowerOff))));
         Ports.Map("acpi", AcpiPowerManagement.PortBase, AcpiPowerManagement.PortLength, _acpi);
         Ports.Map("smi-command", AcpiPowerManagement.SmiCommandPort, 2, _acpi.CommandPorts);
         Ports.Map("debug-console", DebugConsole.Port, 1, new DebugConsole(DebugOutput.Receive));
         Ports.Map("debug-exit", DebugExit.Port, DebugExit.PortLength, new DebugExit(code => _end(new EndRequest(MachineExitReason.DebugExit, code))));
         bootApic.EnterVirtualWireMode();
+    }
+
+    private void AddPci(ResetControl resetControl)
+    {
+        var hostBridge = Add(new PciHostBridge(resetControl, (start, length, reads, writes) =>
+        {
+            Memory.SetShadow(start, length, reads, writes);
+            _control?.RequestFlush();
+        }));
+        _pci = hostBridge;
+        Ports.Map("pci", PciHostBridge.Port, PciHostBridge.PortLength, hostBridge);
+        var router = new PciInterruptRouter(hostBridge.IsaBridge, Irq);
+        hostBridge.IsaBridge.RoutesChanged = router.Update;
+        _firmwareConfiguration = Add(new FirmwareConfiguration(new BusMaster(Memory)));
+        foreach (PciFunction function in hostBridge.Bus.Functions)
+        {
+            int pin = (int)function.Read(0x3d, 1);
+            if (pin != 0 && function.DeviceNumber > 1) function.Interrupt = router.LineOf(function.DeviceNumber, pin);
+        }
+
+        _stateful.AddRange(hostBridge.Bus.Functions);
+        new PciAddressDecoder(hostBridge.Bus, Ports, Memory, () => _control?.RequestFlush()).Attach();
     }
 
     private void AddLocalApic(Processor processor, PcBus bus)

@@ -17,6 +17,9 @@ public sealed unsafe class PhysicalMemory : IDisposable
     public const ulong DeviceSpace = 0xC000_0000;
 
     private const ulong FourGiB = 1UL << 32;
+    private const ulong ShadowStart = 0xC_0000;
+    private const ulong ShadowEnd = 0x10_0000;
+    private const nuint ShadowBytes = (nuint)(ShadowEnd - ShadowStart);
     private const ulong VideoStart = 0xA_0000;
     private const ulong VideoEnd = 0xC_0000;
     private const nuint Guard = 1 << 20;
@@ -29,6 +32,9 @@ public sealed unsafe class PhysicalMemory : IDisposable
     private readonly byte* _writers;
     private readonly ulong _frames;
     private readonly int _file;
+    private byte* _shadowRom;
+    private byte* _shadowRam;
+    private int _shadowRomFile = -1;
     private ulong _mainStart;
     private ulong _mainLength;
 
@@ -109,20 +115,7 @@ public sealed unsafe class PhysicalMemory : IDisposable
         ulong length = ((ulong)contents.Length + 0xfff) & ~0xfffUL;
         ulong end = start + length;
         if ((start & 0xfff) != 0 || end > FourGiB) throw new ArgumentOutOfRangeException(nameof(start));
-        List<Region> regions = [];
-        foreach (Region region in _regions)
-        {
-            if (region.Kind != RegionKind.Ram || region.End <= start || region.Start >= end)
-            {
-                regions.Add(region);
-                continue;
-            }
-
-            if (region.Start < start) regions.Add(region with { End = start });
-            if (region.End > end) regions.Add(region with { Start = end });
-        }
-
-        SetRegions([.. regions]);
+        SetRegions([.. _regions.SelectMany(r => r.Kind == RegionKind.Ram ? Cut(r, start, end) : [r])]);
 
         byte* host = HostBase + start;
         int file = NativeMemoryMap.CreateFile("guest-rom", (nuint)length);
@@ -134,8 +127,87 @@ public sealed unsafe class PhysicalMemory : IDisposable
         Add(new Region(name, start, end, RegionKind.Rom, null));
     }
 
+    /// <summary>
+    /// Puts a ROM that ends at 1 MiB in front of the RAM of [<see cref="ShadowStart"/>, 1 MiB): accesses go to the ROM until
+    /// <see cref="SetShadow"/> says otherwise.
+    /// </summary>
+    /// <param name="rom">At most 256 KiB; what is below it reads as ones.</param>
+    public void SetShadowRom(ReadOnlySpan<byte> rom)
+    {
+        ArgumentOutOfRangeException.ThrowIfGreaterThan((ulong)rom.Length, ShadowEnd - ShadowStart);
+        if (_shadowRom is null)
+        {
+            int file = NativeMemoryMap.CreateFile("guest-shadow-rom", ShadowBytes);
+            _shadowRomFile = file;
+            _shadowRom = NativeMemoryMap.MapFile(null, ShadowBytes, NativeMemoryMap.ProtectRead | NativeMemoryMap.ProtectWrite, file, 0);
+            _shadowRam = NativeMemoryMap.MapFile(null, ShadowBytes, NativeMemoryMap.ProtectRead | NativeMemoryMap.ProtectWrite, _file, (long)ShadowStart);
+        }
+
+        Span<byte> all = new(_shadowRom, (int)ShadowBytes);
+        all.Fill(0xff);
+        rom.CopyTo(all[^rom.Length..]);
+        SetShadow(ShadowStart, ShadowBytes, readsRam: false, writesRam: false);
+    }
+
+    /// <summary>
+    /// Whether reads and writes of a range reach the RAM or the ROM (440FX data sheet, 3.2.19: PAM registers). Does nothing in a machine without
+    /// <see cref="SetShadowRom"/>. Processors must forget their translations before they go on.
+    /// </summary>
+    /// <param name="start">Multiple of 4 KiB in the shadow range.</param>
+    /// <param name="length">Multiple of 4 KiB.</param>
+    /// <param name="readsRam">Reads reach the RAM.</param>
+    /// <param name="writesRam">Writes reach the RAM; those to ROM are ignored.</param>
+    internal void SetShadow(ulong start, ulong length, bool readsRam, bool writesRam)
+    {
+        ulong end = start + length;
+        if (_shadowRom is null || start < ShadowStart || end > ShadowEnd) return;
+        List<Region> regions = [.. _regions.SelectMany(r => Cut(r, start, end))];
+        byte* host = HostBase + start;
+        if (readsRam) NativeMemoryMap.MapFile(host, (nuint)length, NativeMemoryMap.ProtectRead | NativeMemoryMap.ProtectWrite, _file, (long)start);
+        else NativeMemoryMap.MapFile(host, (nuint)length, NativeMemoryMap.ProtectRead, _shadowRomFile, (long)(start - ShadowStart));
+        regions.Add((readsRam, writesRam) switch
+        {
+            (true, true) => new Region("ram", start, end, RegionKind.Ram, null),
+            (false, true) => new Region("shadow", start, end, RegionKind.Device, new ShadowWriter(_shadowRom + (start - ShadowStart), _shadowRam + (start - ShadowStart), (int)length)),
+            _ => new Region("shadow", start, end, RegionKind.Rom, null),
+        });
+        SetRegions([.. regions]);
+        for (ulong frame = start >> 12; frame < end >> 12; frame++)
+            if (CodeUsers(frame) is var users && users != 0) CodeWritten?.Invoke(frame, users);
+    }
+
+    /// <summary>Maps memory of a device that processors access as they access RAM, such as a frame buffer.</summary>
+    /// <exception cref="InvalidOperationException">The range overlaps a region that exists, or does not end below 4 GiB.</exception>
+    internal void MapFrameBuffer(string name, ulong start, FrameBufferMemory memory)
+    {
+        if (start + (ulong)memory.Length > FourGiB || (start & 0xfff) != 0) throw new InvalidOperationException($"{name} does not fit at 0x{start:x}.");
+        Add(new Region(name, start, start + (ulong)memory.Length, RegionKind.FrameBuffer, null));
+        NativeMemoryMap.MapFile(HostBase + start, (nuint)memory.Length, NativeMemoryMap.ProtectRead | NativeMemoryMap.ProtectWrite, memory.File, 0);
+    }
+
+    /// <summary>Removes memory mapped by <see cref="MapFrameBuffer"/>. Processors must forget their translations before they go on.</summary>
+    internal void UnmapFrameBuffer(ulong start)
+    {
+        if (Array.Find(_regions, r => r.Start == start && r.Kind == RegionKind.FrameBuffer) is not { } region) return;
+        SetRegions([.. _regions.Where(r => r != region)]);
+        // Processors that have not forgotten it yet write where nobody looks.
+        nuint length = (nuint)(region.End - region.Start);
+        int file = NativeMemoryMap.CreateFile("guest-nothing", length);
+        NativeMemoryMap.MapFile(HostBase + start, length, NativeMemoryMap.ProtectRead | NativeMemoryMap.ProtectWrite, file, 0);
+        NativeMemoryMap.CloseFile(file);
+    }
+
+    /// <summary>Is no byte of [start, start + length) taken by RAM, ROM or a device?</summary>
+    internal bool IsFree(ulong start, ulong length) => !Array.Exists(_regions, r => r.Start < start + length && start < r.End);
+
     /// <summary>Reads anything on the bus; bytes nobody answers for are 0xff. Any thread.</summary>
     public void Read(GuestPhysical address, Span<byte> data) => Access(address.Value, data, default, false);
+
+    /// <summary>As <see cref="Read"/>, without devices: what they decode reads as ones. For devices that are bus master.</summary>
+    internal void ReadMemory(ulong address, Span<byte> data) => Access(address, data, default, false, devices: false);
+
+    /// <summary>As <see cref="Write"/>, without devices: they ignore it. For devices that are bus master.</summary>
+    internal void WriteMemory(ulong address, ReadOnlySpan<byte> data) => Access(address, default, data, true, devices: false);
 
     /// <summary>Writes anything on the bus, as a device or a loader does. ROM ignores writes. Any thread.</summary>
     public void Write(GuestPhysical address, ReadOnlySpan<byte> data) => Access(address.Value, default, data, true);
@@ -171,7 +243,7 @@ public sealed unsafe class PhysicalMemory : IDisposable
         }
 
         Region? region = RegionAt(physical);
-        writable = region?.Kind == RegionKind.Ram;
+        writable = region?.Kind is RegionKind.Ram or RegionKind.FrameBuffer;
         return region is null || region.Kind == RegionKind.Device ? null : HostBase + (physical & ~0xfffUL);
     }
 
@@ -210,6 +282,13 @@ public sealed unsafe class PhysicalMemory : IDisposable
     {
         if (_reserved == 0) return;
         NativeMemoryMap.CloseFile(_file);
+        if (_shadowRom is not null)
+        {
+            NativeMemoryMap.CloseFile(_shadowRomFile);
+            NativeMemoryMap.Unmap(_shadowRom, ShadowBytes);
+            NativeMemoryMap.Unmap(_shadowRam, ShadowBytes);
+        }
+
         NativeMemoryMap.Unmap(_reservation, _reserved);
         NativeMemoryMap.Unmap(_codeUsers, (nuint)_frames);
         NativeMemoryMap.Unmap(_writers, (nuint)_frames);
@@ -220,6 +299,19 @@ public sealed unsafe class PhysicalMemory : IDisposable
         NativeMemoryMap.MapFile(HostBase + start, (nuint)length, NativeMemoryMap.ProtectRead | NativeMemoryMap.ProtectWrite, file, (long)offset);
         NativeMemoryMap.PreferHugePages(HostBase + start, (nuint)length);
         Add(new Region("ram", start, start + length, RegionKind.Ram, null));
+    }
+
+    /// <summary>What is left of a region without [start, end).</summary>
+    private static IEnumerable<Region> Cut(Region region, ulong start, ulong end)
+    {
+        if (region.End <= start || region.Start >= end)
+        {
+            yield return region;
+            yield break;
+        }
+
+        if (region.Start < start) yield return region with { End = start };
+        if (region.End > end) yield return region with { Start = end };
     }
 
     private void Add(Region added)
@@ -240,7 +332,7 @@ public sealed unsafe class PhysicalMemory : IDisposable
         Volatile.Write(ref _mainLength, main.End - main.Start);
     }
 
-    private void Access(ulong physical, Span<byte> read, ReadOnlySpan<byte> written, bool write)
+    private void Access(ulong physical, Span<byte> read, ReadOnlySpan<byte> written, bool write, bool devices = true)
     {
         int length = write ? written.Length : read.Length;
         for (int done = 0; done < length;)
@@ -248,13 +340,14 @@ public sealed unsafe class PhysicalMemory : IDisposable
             ulong at = (physical + (ulong)done) & A20Mask;
             int part = (int)Math.Min((ulong)(length - done), 4096 - (at & 0xfff));
             Region? region = RegionAt(at);
+            if (region?.Kind == RegionKind.Device && !devices) region = null;
             if (region?.Kind == RegionKind.Device) AccessDevice(region, at, read, written, done, ref part, write);
             else if (!write)
             {
                 if (region is null) read.Slice(done, part).Fill(0xff);
                 else new ReadOnlySpan<byte>(HostBase + at, part).CopyTo(read.Slice(done, part));
             }
-            else if (region?.Kind == RegionKind.Ram)
+            else if (region?.Kind is RegionKind.Ram or RegionKind.FrameBuffer)
             {
                 written.Slice(done, part).CopyTo(new Span<byte>(HostBase + at, part));
                 int users = CodeUsers(at >> 12);
@@ -297,6 +390,15 @@ public sealed unsafe class PhysicalMemory : IDisposable
         Ram,
         Rom,
         Device,
+        FrameBuffer,
+    }
+
+    /// <summary>Reads come from the ROM, writes go to the RAM behind it.</summary>
+    private sealed class ShadowWriter(byte* rom, byte* ram, int length) : IBusDevice
+    {
+        public void Read(ulong offset, Span<byte> data) => new ReadOnlySpan<byte>(rom, length).Slice((int)offset, data.Length).CopyTo(data);
+
+        public void Write(ulong offset, ReadOnlySpan<byte> data) => data.CopyTo(new Span<byte>(ram, length)[(int)offset..]);
     }
 
     private sealed record Region(string Name, ulong Start, ulong End, RegionKind Kind, IBusDevice? Device);

@@ -71,14 +71,14 @@ public class PciHostBridgeTests
     public void A_base_address_register_tells_its_size()
     {
         PciFunction function = new("test", 0x1af4, 0x1000, 0x02_0000);
-        function.DefineBar(0, 0x100, io: true);
-        function.DefineBar(1, 0x1000, io: false);
+        function.DefineBar(0, 0x100, PciBarKind.Io);
+        function.DefineBar(1, 0x1000, PciBarKind.Memory);
         _bridge.Bus.Add(5, 0, function);
         Select(5, 0, 0x10);
         _bridge.Write32(4, 0xffff_ffff);
         _bridge.Read32(4).ShouldBe(0xffff_ff01u);
         _bridge.Write32(4, 0x0000_c000);
-        function.BarAddress(0).ShouldBe(0xc000u);
+        function.BarAddress(0).ShouldBe(0xc000UL);
         Select(5, 0, 0x14);
         _bridge.Write32(4, 0xffff_ffff);
         _bridge.Read32(4).ShouldBe(0xffff_f000u);

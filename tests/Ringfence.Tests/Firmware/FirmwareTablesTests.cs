@@ -56,7 +56,7 @@ public sealed class FirmwareTablesTests
             entries.Add(machine.Read(at, machine.Read8(at + 1)));
         entries.Where(e => e[0] == 0).Select(e => (e[2], e[3], e[4])).ShouldBe([(0, 0, 1), (1, 1, 1), (2, 2, 1)]);
         entries.Single(e => e[0] == 1)[4..8].ShouldBe([0, 0, 0xc0, 0xfe]);
-        entries.Where(e => e[0] == 2).Select(e => (e[3], e[4], e[8])).ShouldBe([(0, 2, 0), (9, 9, 0xd)]);
+        entries.Where(e => e[0] == 2).Select(e => (e[3], e[4], e[8])).ShouldBe([(0, 2, 0), (9, 9, 0xd), (10, 10, 0xd), (11, 11, 0xd)]);
         entries.Single(e => e[0] == 4).ShouldBe([4, 6, 0xff, 0, 0, 1]);
     }
 
