@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Ringfence.Virtualizability.Model;
 
 namespace Ringfence.Virtualizability;
@@ -13,9 +14,11 @@ public static class VirtualizabilityAnalysis
     public static VirtualizabilityReport Run(AnalysisOptions options, IProgress<double>? progress = null, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(options);
+        long start = Stopwatch.GetTimestamp();
         using var model = new ProcessorModel(options.Mode, options.Umip);
         using var notes = new ProcessorNotes(model, options.Mode);
-        return ReportBuilder.Build(model, options.Umip, notes, progress, cancellation);
+        VirtualizabilityReport report = ReportBuilder.Build(model, options.Umip, notes, progress, cancellation);
+        return report with { Duration = Stopwatch.GetElapsedTime(start) };
     }
 
     /// <summary>The same for any machine that can be experimented on.</summary>

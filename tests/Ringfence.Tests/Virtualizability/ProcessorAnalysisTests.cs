@@ -218,6 +218,32 @@ public sealed class ProcessorAnalysisTests
         ShouldStayAsReviewed(Source("tests", "Ringfence.Tests", "Virtualizability", "verdicts.txt"), text.ToString());
     }
 
+    [Fact]
+    public void The_documentation_has_the_table_that_the_experiments_give()
+    {
+        VirtualizabilityReport report = Report(AnalysisMode.Protected);
+        string text = File.ReadAllText(Source("docs", "virtualizability.md"));
+        int start = text.IndexOf("## 32-bit protected mode", StringComparison.Ordinal);
+        string[] rows = [.. text[start..text.IndexOf("**With UMIP**", start, StringComparison.Ordinal)].Split('\n').Where(l => l.StartsWith("| ", StringComparison.Ordinal)).Skip(1)];
+
+        string[] documented = [.. rows.Select(r => string.Join(" | ", r.Split('|')[1..6].Select(c => c.Trim()).Select((c, i) => i == 4 ? c.Split(',')[0] : c)))];
+
+        documented.ShouldBe(report.Offenders.Select(i =>
+            string.Join(" | ", i.Instruction, i.IsControlSensitive ? "yes" : "", i.IsBehaviourSensitive ? "yes" : "", i.Rule, i.Literature ?? "–")));
+        text.ShouldContain($"{report.Offenders.Count()} of {report.Instructions.Count(i => i.IsSensitive)} sensitive instructions are not privileged");
+        text.ShouldContain($"**64-bit mode**: {Report(AnalysisMode.Long).Offenders.Count()} offenders, {Report(AnalysisMode.Long, umip: true).Offenders.Count()} with UMIP");
+        text.ShouldContain($"{Report(AnalysisMode.Protected, umip: true).Offenders.Count()} remain");
+        text.ShouldContain($"{Report(AnalysisMode.Real).Offenders.Count()} instructions are sensitive");
+    }
+
+    [Theory]
+    [InlineData("WRFSBASE")]
+    [InlineData("RDGSBASE")]
+    [InlineData("FXSAVE64")]
+    [InlineData("CMPXCHG16B")]
+    public void In_64_bit_mode_what_has_a_programs_own_registers_only_is_innocuous(string instruction) =>
+        Report(AnalysisMode.Long).Instructions.Single(i => i.Instruction == instruction).Explanation.ShouldBe("Innocuous.");
+
     private static void Describe(StringBuilder text, VirtualizabilityReport report)
     {
         text.Append(CultureInfo.InvariantCulture, $"[{report.Mode}, UMIP {(report.Umip ? 1 : 0)}]\n{report.Verdict}\n");
