@@ -12,7 +12,10 @@ public sealed record HostObservation
     /// <summary>What the model does in the same state.</summary>
     public required string Prediction { get; init; }
 
-    /// <summary>Both agree on whether, and with which vector, it traps. False is a defect of the model.</summary>
+    /// <summary>
+    /// Both agree, with all operands that were tried, on whether and with which vector it traps, and on the values that must be the same. False without a
+    /// <see cref="Note"/> is a defect of the model; with one it is a difference between vendors' processors.
+    /// </summary>
     public required bool Agrees { get; init; }
 
     /// <summary>What stands between the processor and the observation, such as a kernel that emulates the instruction under UMIP; null: nothing.</summary>

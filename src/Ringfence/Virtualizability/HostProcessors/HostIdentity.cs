@@ -15,8 +15,16 @@ internal sealed record HostIdentity(string Brand, string Vendor, bool Umip, bool
     private const uint ExtendedLeaves = 0x8000_0000;
     private const uint BrandLeaf = 0x8000_0002;
 
+    private readonly HashSet<string> _flags = [];
+
+    private HostIdentity(string brand, string vendor, HashSet<string> flags, bool hypervisor)
+        : this(brand, vendor, flags.Contains("umip"), hypervisor) => _flags = flags;
+
     /// <summary>An AMD processor or one after its manuals.</summary>
     public bool IsAmd => Vendor is "AuthenticAMD" or "HygonGenuine";
+
+    /// <summary>Does the kernel report a feature, by its name in /proc/cpuinfo?</summary>
+    public bool HasFlag(string name) => _flags.Contains(name);
 
     /// <summary>This host's; null where the processor is not an x86.</summary>
     public static HostIdentity? Read()
@@ -25,7 +33,7 @@ internal sealed record HostIdentity(string Brand, string Vendor, bool Umip, bool
         (_, int ebx, int ecx, int edx) = X86Base.CpuId(0, 0);
         string vendor = Text([ebx, edx, ecx]);
         (_, _, int features, _) = X86Base.CpuId(1, 0);
-        return new HostIdentity(ReadBrand() ?? vendor, vendor, HasFlag("umip"), features < 0);
+        return new HostIdentity(ReadBrand() ?? vendor, vendor, ReadFlags(), features < 0);
     }
 
     private static string? ReadBrand()
@@ -45,16 +53,16 @@ internal sealed record HostIdentity(string Brand, string Vendor, bool Umip, bool
     private static string Text(ReadOnlySpan<int> words) =>
         Encoding.ASCII.GetString(MemoryMarshal.AsBytes(words)).Trim('\0', ' ');
 
-    private static bool HasFlag(string flag)
+    private static HashSet<string> ReadFlags()
     {
         try
         {
             string? flags = File.ReadLines(ProcessorInformation).FirstOrDefault(line => line.StartsWith("flags", StringComparison.Ordinal));
-            return flags is not null && flags.Split([' ', '\t', ':'], StringSplitOptions.RemoveEmptyEntries).Contains(flag);
+            return flags is null ? [] : [.. flags.Split([' ', '\t', ':'], StringSplitOptions.RemoveEmptyEntries)];
         }
         catch (IOException)
         {
-            return false;
+            return [];
         }
     }
 }

@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using System.Globalization;
+using Ringfence.Processors;
 
 namespace Ringfence.Virtualizability.HostProcessors;
 
@@ -41,7 +42,7 @@ internal sealed record HostOutcome
     /// <summary>RIP: the landing pad, or where the exception was raised.</summary>
     public ulong Rip { get; init; }
 
-    /// <summary>RFLAGS.</summary>
+    /// <summary>RFLAGS without RF, which exceptions save as 1.</summary>
     public ulong Flags { get; init; }
 
     /// <summary>General registers by their numbers. In compatibility mode only the low halves of the first eight mean anything.</summary>
@@ -86,7 +87,9 @@ internal sealed record HostOutcome
     public static string NameOf(int vector) =>
         vector < VectorNames.Length && VectorNames[vector].Length > 0 ? VectorNames[vector] : string.Create(CultureInfo.InvariantCulture, $"vector {vector}");
 
-    private string Exception => HasErrorCode(Vector) ? string.Create(CultureInfo.InvariantCulture, $"{NameOf(Vector)}({ErrorCode:x})") : NameOf(Vector);
+    private string Exception => HasErrorCode(Vector)
+        ? string.Create(CultureInfo.InvariantCulture, $"{NameOf(Vector)}({(ErrorCode == 0 ? "0" : $"0x{ErrorCode:x}")})")
+        : NameOf(Vector);
 
     private string SignalName => Signal switch
     {
@@ -118,7 +121,7 @@ internal sealed record HostOutcome
             ErrorCode = Context(information, HostProbeRecords.ContextErrorCode),
             FaultAddress = Context(information, HostProbeRecords.ContextCr2),
             Rip = Context(information, HostProbeRecords.ContextRip),
-            Flags = Context(information, HostProbeRecords.ContextFlags),
+            Flags = Context(information, HostProbeRecords.ContextFlags) & ~RflagsBits.Rf,
             Registers = ReadRegisters(information),
             Cs = (ushort)segments,
             Ss = (ushort)(segments >> 48),
