@@ -147,6 +147,21 @@ public sealed class HostComparisonTests
     }
 
     [SkippableFact]
+    public void A_report_gets_an_observation_for_every_instruction()
+    {
+        Skip.IfNot(HostProcessorProbe.IsSupported, OtherHosts);
+        var options = new AnalysisOptions { Mode = AnalysisMode.Protected, Host = true };
+        VirtualizabilityReport report = HostComparison.Complete(
+            VirtualizabilityAnalysis.Run(options), options.Mode, FormCatalogue.Create(options.Mode), CancellationToken.None);
+        report.HostProcessor.ShouldBe(HostIdentity.Read()!.Brand);
+        report.HostUmip.ShouldBe(HostIdentity.Read()!.Umip);
+        report.Instructions.ShouldAllBe(i => i.Host != null);
+        report.Instructions.Where(i => i.Host!.Note is null).ShouldAllBe(i => i.Host!.Agrees);
+        report.Instructions.Where(i => i.IsPrivileged && i.Host!.Note is null).ShouldAllBe(i => i.Host!.Traps);
+        report.Offenders.Where(i => i.Host!.Note is null).ShouldAllBe(i => !i.Host!.Traps);
+    }
+
+    [SkippableFact]
     public void The_hosts_processor_has_a_name_and_says_whether_it_is_a_virtual_one()
     {
         Skip.IfNot(HostProcessorProbe.IsSupported, OtherHosts);

@@ -74,14 +74,15 @@ internal sealed class HostComparison : IDisposable
         HostExperiment shown = different.Find(e => e.Note is null) ?? different.FirstOrDefault()
             ?? experiments.OrderBy(e => e.Traps).ThenByDescending(e => e.ResultRank).ThenBy(e => e.Case.Code.Length).First();
         int traps = experiments.Count(e => e.Traps);
-        string which = experiments.TrueForAll(e => e.HostText == shown.HostText) ? "" : $"{shown.Assembler} ({shown.Scenario}): ";
-        string share = traps != 0 && traps != experiments.Count ? $"; {traps} of {experiments.Count} experiments trapped" : "";
+        List<string> details = [];
+        if (different.Count != 0 || (traps != 0 && traps != experiments.Count)) details.Add($"{shown.Assembler}: {shown.Scenario}");
+        if (traps != 0 && traps != experiments.Count) details.Add($"{traps} of {experiments.Count} experiments trapped");
         IEnumerable<string> notes = experiments.Select(e => e.Note).OfType<string>().Distinct();
         string? note = string.Join(" ", notes);
         return new HostObservation
         {
             Traps = shown.Traps,
-            Result = which + shown.HostText + share,
+            Result = shown.HostText + (details.Count == 0 ? "" : $" ({string.Join("; ", details)})"),
             Prediction = shown.ModelText,
             Agrees = different.Count == 0,
             Note = note.Length == 0 || different.Exists(e => e.Note is null) ? null : note,

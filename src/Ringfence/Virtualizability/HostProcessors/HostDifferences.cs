@@ -90,7 +90,8 @@ internal sealed class HostDifferences(HostIdentity identity)
 
     private static string? OwnResult(in Instruction instruction) => instruction.Mnemonic switch
     {
-        Mnemonic.Cpuid or Mnemonic.Rdtsc or Mnemonic.Rdtscp or Mnemonic.Rdrand or Mnemonic.Rdseed or Mnemonic.Rdpid or Mnemonic.Xgetbv
+        Mnemonic.Rdtsc or Mnemonic.Rdtscp => "Linux leaves CR4.TSD 0, so that programs may read the counter; its value is not compared.",
+        Mnemonic.Cpuid or Mnemonic.Rdrand or Mnemonic.Rdseed or Mnemonic.Rdpid or Mnemonic.Xgetbv
             or Mnemonic.Fxsave or Mnemonic.Fxsave64 => OwnValue,
         Mnemonic.Sgdt or Mnemonic.Sidt or Mnemonic.Str or Mnemonic.Sldt or Mnemonic.Smsw => SystemsValue,
         _ => null,

@@ -12,6 +12,7 @@ namespace Ringfence.Virtualizability.HostProcessors;
 internal sealed record HostExperiment(string Assembler, string Scenario, HostCase Case, HostOutcome Host, HostOutcome Model)
 {
     private const int MostBytes = 16;
+    private const int StackPointer = 4;
 
     private static readonly string[] Names64 =
         ["RAX", "RCX", "RDX", "RBX", "RSP", "RBP", "RSI", "RDI", "R8", "R9", "R10", "R11", "R12", "R13", "R14", "R15"];
@@ -40,15 +41,12 @@ internal sealed record HostExperiment(string Assembler, string Scenario, HostCas
         {
             if (Host.Kind != HostOutcomeKind.Completed) return 0;
             List<string> changes = Changes(Host);
-            changes.RemoveAll(c => c.StartsWith(StackPointer, StringComparison.Ordinal));
             return changes.Count == 0 ? 0 : changes.Exists(c => !c.StartsWith("flags", StringComparison.Ordinal)) ? 2 : 1;
         }
     }
 
-    private string StackPointer => Case.Bitness == 64 ? Names64[4] : Names32[4];
-
     /// <summary>What the host did, for people.</summary>
-    public string HostText => (IsEmulated ? "#GP, then the kernel's emulation: " : "") + Describe(Host);
+    public string HostText => IsEmulated ? $"#GP, emulated by the kernel: {string.Join(", ", Changes(Host))}" : Describe(Host);
 
     /// <summary>What the model did, for people.</summary>
     public string ModelText => Describe(Model);
@@ -61,13 +59,14 @@ internal sealed record HostExperiment(string Assembler, string Scenario, HostCas
         return changes.Count == 0 ? "completed" : $"completed, {string.Join(", ", changes)}";
     }
 
-    /// <summary>What the program sees of the result: registers, flags, selectors and memory that changed.</summary>
+    /// <summary>What the program sees of the result besides the stack pointer: registers, flags, selectors and memory that changed.</summary>
     private List<string> Changes(HostOutcome outcome)
     {
         List<string> changes = [];
         string[] names = Case.Bitness == 64 ? Names64 : Names32;
         for (int i = 0; i < names.Length; i++)
         {
+            if (i == StackPointer) continue;
             ulong before = i < Case.Registers.Count ? Case.Registers[i] : 0;
             ulong after = Case.Bitness == 64 ? outcome.Registers[i] : (uint)outcome.Registers[i];
             if (before != after) changes.Add(string.Create(CultureInfo.InvariantCulture, $"{names[i]} = 0x{after:x}"));
