@@ -141,7 +141,7 @@ internal sealed partial class HelperProcess : IDisposable
         }
         catch (Win32Exception e)
         {
-            throw new IOException($"The host does not start a child process: {e.Message}", e);
+            throw new IOException($"the host does not start a child process: {e.Message}", e);
         }
         finally
         {

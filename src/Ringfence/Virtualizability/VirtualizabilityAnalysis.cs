@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Ringfence.Virtualizability.HostProcessors;
 using Ringfence.Virtualizability.Model;
 
 namespace Ringfence.Virtualizability;
@@ -18,6 +19,7 @@ public static class VirtualizabilityAnalysis
         using var model = new ProcessorModel(options.Mode, options.Umip);
         using var notes = new ProcessorNotes(model, options.Mode);
         VirtualizabilityReport report = ReportBuilder.Build(model, options.Umip, notes, progress, cancellation);
+        if (options.Host) report = HostComparison.Complete(report, options.Mode, model.ModelForms, cancellation);
         return report with { Duration = Stopwatch.GetElapsedTime(start) };
     }
 

@@ -151,10 +151,10 @@ public sealed class HostComparisonTests
     {
         Skip.IfNot(HostProcessorProbe.IsSupported, OtherHosts);
         var options = new AnalysisOptions { Mode = AnalysisMode.Protected, Host = true };
-        VirtualizabilityReport report = HostComparison.Complete(
-            VirtualizabilityAnalysis.Run(options), options.Mode, FormCatalogue.Create(options.Mode), CancellationToken.None);
+        VirtualizabilityReport report = VirtualizabilityAnalysis.Run(options);
         report.HostProcessor.ShouldBe(HostIdentity.Read()!.Brand);
         report.HostUmip.ShouldBe(HostIdentity.Read()!.Umip);
+        report.Assumptions.ShouldContain(a => a.Contains("compatibility mode"));
         report.Instructions.ShouldAllBe(i => i.Host != null);
         report.Instructions.Where(i => i.Host!.Note is null).ShouldAllBe(i => i.Host!.Agrees);
         report.Instructions.Where(i => i.IsPrivileged && i.Host!.Note is null).ShouldAllBe(i => i.Host!.Traps);
@@ -179,6 +179,9 @@ public sealed class HostComparisonTests
     {
         HostComparison.IsPossible(AnalysisMode.Real).ShouldBeFalse();
         HostComparison.IsPossible(AnalysisMode.Virtual8086).ShouldBeFalse();
+        VirtualizabilityReport report = VirtualizabilityAnalysis.Run(new AnalysisOptions { Mode = AnalysisMode.Real, Host = true });
+        report.HostProcessor.ShouldBeNull();
+        report.Assumptions[^1].ShouldContain("was not asked");
     }
 
     private static HostComparison Create(AnalysisMode mode)

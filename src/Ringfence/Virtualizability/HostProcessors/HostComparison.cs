@@ -41,27 +41,48 @@ internal sealed class HostComparison : IDisposable
     /// <summary>Can a program of this host be in the mode?</summary>
     public static bool IsPossible(AnalysisMode mode) => HostProcessorProbe.IsSupported && mode is AnalysisMode.Protected or AnalysisMode.Long;
 
-    /// <summary>The report with an observation for each instruction; the same report where the host cannot be asked.</summary>
+    /// <summary>The report with an observation for each instruction. Where the host cannot be asked, the report's assumptions say why.</summary>
     /// <param name="report">The model's report.</param>
     /// <param name="mode">Its mode.</param>
     /// <param name="forms">The forms it was made from.</param>
     /// <param name="cancellation">Stops it.</param>
-    /// <exception cref="IOException">The host refuses to start the child process.</exception>
+    /// <exception cref="OperationCanceledException">It was stopped.</exception>
     public static VirtualizabilityReport Complete(
         VirtualizabilityReport report, AnalysisMode mode, IReadOnlyList<ModelForm> forms, CancellationToken cancellation)
     {
-        if (!IsPossible(mode)) return report;
-        using var comparison = new HostComparison(mode);
-        ILookup<string, ModelForm> byNotation = forms.ToLookup(f => f.Form.Notation);
-        List<InstructionVerdict> verdicts = [];
-        foreach (InstructionVerdict verdict in report.Instructions)
+        if (!HostProcessorProbe.IsSupported) return WithoutHost(report, "only on Linux x86-64 instructions are executed natively");
+        if (!IsPossible(mode)) return WithoutHost(report, "no program of a 64-bit system is in this mode");
+        try
         {
-            cancellation.ThrowIfCancellationRequested();
-            verdicts.Add(verdict with { Host = comparison.Observe(verdict.Forms.SelectMany(notation => byNotation[notation])) });
-        }
+            using var comparison = new HostComparison(mode);
+            ILookup<string, ModelForm> byNotation = forms.ToLookup(f => f.Form.Notation);
+            List<InstructionVerdict> verdicts = [];
+            foreach (InstructionVerdict verdict in report.Instructions)
+            {
+                cancellation.ThrowIfCancellationRequested();
+                verdicts.Add(verdict with { Host = comparison.Observe(verdict.Forms.SelectMany(notation => byNotation[notation])) });
+            }
 
-        return report with { Instructions = verdicts, HostProcessor = comparison.Identity.Brand, HostUmip = comparison.Identity.Umip };
+            return report with
+            {
+                Instructions = verdicts,
+                HostProcessor = comparison.Identity.Brand,
+                HostUmip = comparison.Identity.Umip,
+                Assumptions = [.. report.Assumptions, HostAssumption(mode, comparison.Identity.Umip)],
+            };
+        }
+        catch (IOException e)
+        {
+            return WithoutHost(report, e.Message);
+        }
     }
+
+    private static VirtualizabilityReport WithoutHost(VirtualizabilityReport report, string reason) =>
+        report with { Assumptions = [.. report.Assumptions, $"This host's processor was not asked: {reason}."] };
+
+    private static string HostAssumption(AnalysisMode mode, bool umip) =>
+        $"This host's processor executes the instructions in a process of Linux: {(mode == AnalysisMode.Long ? "64-bit" : "compatibility")} mode, CPL 3, IOPL 0, "
+        + $"CR4.TSD 0, CR4.UMIP {(umip ? 1 : 0)}, Linux's descriptors. The model's prediction beside it is for the same state.";
 
     /// <summary>What the host did with an instruction. Null: there is nothing to execute.</summary>
     public HostObservation? Observe(IEnumerable<ModelForm> forms)

@@ -34,11 +34,12 @@ internal sealed record HostExperiment(string Assembler, string Scenario, HostCas
     /// <summary>The host's processor raised an exception that the instruction did not ask for.</summary>
     public bool Traps => IsEmulated || (Host.Kind == HostOutcomeKind.Trapped && !IsSoftwareInterrupt);
 
-    /// <summary>How much the program sees of the host's result: 2 in registers or memory, 1 in flags, 0 nothing but the stack pointer.</summary>
+    /// <summary>How much there is to see of the host's result: 3 a gate was gone through, 2 in registers or memory, 1 in flags, 0 nothing but the stack pointer.</summary>
     public int ResultRank
     {
         get
         {
+            if (IsSoftwareInterrupt) return 3;
             if (Host.Kind != HostOutcomeKind.Completed) return 0;
             List<string> changes = Changes(Host);
             return changes.Count == 0 ? 0 : changes.Exists(c => !c.StartsWith("flags", StringComparison.Ordinal)) ? 2 : 1;

@@ -109,7 +109,7 @@ internal sealed class HostProcessorProbe : IDisposable
         byte[] ready = new byte[FullAnswerBytes];
         if (process.TryRead(ready, Patience)) return process;
         process.Dispose();
-        throw new IOException("The host does not let the child process start that executes instructions.");
+        throw new IOException("the host ends the child process that executes instructions");
     }
 
     private void Stop()
