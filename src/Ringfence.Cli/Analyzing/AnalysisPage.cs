@@ -115,7 +115,7 @@ internal sealed class AnalysisPage
     {
         string first = _report.Offenders.Any() ? "offender" : "sensitive";
         Body.Add($"""
-            <section class="panel"><h2 id="h-{Table}">Instructions</h2>
+            <section class="panel"><h2 id="h-{Table}">Instructions</h2>{(_report.DescribeLiterature() is { } literature ? new HtmlBuilder().Add($"<p class=\"quiet\">The offenders are sensitive and not privileged. {literature}</p>") : new HtmlBuilder())}
             <form class="bar" data-filter="{Table}">
             <input type="search" aria-label="Search instructions" placeholder="Name, register, words" autocomplete="off" spellcheck="false">
             <fieldset class="segments"><legend>Class</legend>

@@ -12,6 +12,7 @@ internal sealed class AnalysisText(VirtualizabilityReport report, UmipContrast? 
 {
     private const int Width = 100;
     private const int MostNameColumns = 20;
+    private const int MostTouches = 6;
 
     /// <summary>The report as lines of at most 100 columns.</summary>
     /// <param name="onTerminal">Whether it may be coloured.</param>
@@ -90,18 +91,25 @@ internal sealed class AnalysisText(VirtualizabilityReport report, UmipContrast? 
         if (offenders.Length == 0) return;
         bool hasHost = report.HostProcessor is not null;
         Heading(console, $"Sensitive and not privileged: {Count(offenders.Length, "instruction")}");
+        if (report.DescribeLiterature() is { } literature) console.Write(new Padder(new Text(literature), new Padding(2, 0, 2, 0)));
         Table table = hasHost
             ? CreateTable(("Instruction", 14), ("Rule", 6), ("Touches", 14), ("Explanation", 0), ("This host at CPL 3", 20))
             : CreateTable(("Instruction", 16), ("Rule", 6), ("Touches", 18), ("Explanation", 0));
         foreach (InstructionVerdict offender in offenders)
         {
-            List<Text> cells = [new(offender.Instruction, "bold"), new(offender.Rule), new(string.Join(", ", offender.Touches)), new(offender.Explanation)];
+            List<Text> cells = [new(offender.Instruction, "bold"), new(offender.Rule), new(Touches(offender)), new(offender.Explanation)];
             if (hasHost) cells.Add(Host(offender.Host));
             table.AddRow(cells);
             if (offender != offenders[^1]) table.AddEmptyRow();
         }
 
         console.Write(table);
+    }
+
+    private static string Touches(InstructionVerdict instruction)
+    {
+        IEnumerable<string> shown = instruction.Touches.Count > MostTouches ? [.. instruction.Touches.Take(MostTouches - 1), $"{instruction.Touches.Count - MostTouches + 1} more"] : instruction.Touches;
+        return string.Join(", ", shown);
     }
 
     private static Text Host(HostObservation? host) => host switch

@@ -16,12 +16,16 @@ internal static class WitnessCard
             <figure class="witness">
             <figcaption><strong>{Claim(witness.Property)}</strong> <span class="code"><code>{witness.Assembler}</code> <code class="quiet">{witness.Bytes}</code></span> <span class="quiet">{witness.Scenario}</span></figcaption>
             <dl class="states{(differs ? " differ" : "")}">
-            <div><dt>{(isOneState ? "before" : "first")}: {witness.First}</dt><dd><span class="quiet">{witness.Element}</span> <code>{witness.FirstValue}</code></dd></div>
-            <div><dt>{(isOneState ? "after" : "second")}: {witness.Second}</dt><dd><span class="quiet">{witness.Element}</span> <code>{witness.SecondValue}</code></dd></div>
+            <div><dt>{(isOneState ? "before" : "first")}: {witness.First}</dt><dd>{Element(witness)}<code>{witness.FirstValue}</code></dd></div>
+            <div><dt>{(isOneState ? "after" : "second")}: {witness.Second}</dt><dd>{Element(witness)}<code>{witness.SecondValue}</code></dd></div>
             </dl></figure>
 
             """);
     }
+
+    // Of a trap the value says all: "completes", or its vector.
+    private static HtmlBuilder Element(Witness witness) =>
+        witness.Property is WitnessedProperty.Privileged or WitnessedProperty.NotPrivileged ? new HtmlBuilder() : new HtmlBuilder().Add($"""<span class="quiet">{witness.Element}</span> """);
 
     private static string Claim(WitnessedProperty property) => property switch
     {

@@ -30,7 +30,7 @@ public sealed class AnalysisReportTests
     [Fact]
     public void Offenders_are_explained_and_set_beside_the_host()
     {
-        Text.ShouldContain("Sensitive and not privileged: 4 instructions\n");
+        Text.ShouldContain("Sensitive and not privileged: 4 instructions\n  3 names of Robin and Irvine's list (2000) are among them; beyond that list: XGETBV.\n");
         Text.ShouldMatch(@"\n POPF +3B, 3C +EFLAGS\.IF, +Shows EFLAGS\.IF to");
         Text.ShouldMatch(@"\n SGDT +3B +GDTR .*no trap, base\n.*fffe0000h \(model:\n");
         Text.ShouldContain("This host does not do what the model says: 1 instruction\n");
