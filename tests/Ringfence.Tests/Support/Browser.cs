@@ -39,6 +39,14 @@ public sealed class Browser : IAsyncLifetime
         }
     }
 
+    /// <summary>Skips the test if there is no browser, or fails it where one is required.</summary>
+    public void Require()
+    {
+        if (_browser is not null) return;
+        if (IsRequired) throw new InvalidOperationException(_missing);
+        Skip.If(true, _missing);
+    }
+
     /// <summary>Opens a page from a file of its own, offline; skips the test if there is no browser.</summary>
     /// <param name="html">The page.</param>
     /// <param name="dark">The theme of whoever reads it.</param>
@@ -46,12 +54,7 @@ public sealed class Browser : IAsyncLifetime
     /// <param name="height">Height of the window in CSS pixels.</param>
     public async Task<OpenPage> OpenAsync(byte[] html, bool dark = false, int width = 1200, int height = 900)
     {
-        if (_browser is null)
-        {
-            if (IsRequired) throw new InvalidOperationException(_missing);
-            Skip.If(true, _missing);
-        }
-
+        Require();
         string path = Path.Combine(Path.GetTempPath(), $"ringfence-{Guid.NewGuid():N}.html");
         await File.WriteAllBytesAsync(path, html);
         IBrowserContext context = await _browser!.NewContextAsync(new()
