@@ -1,0 +1,88 @@
+using System.Buffers.Binary;
+using Ringfence.Devices;
+using Ringfence.Devices.Virtio;
+
+namespace Ringfence.Tests.Devices.Virtio;
+
+/// <summary>A driver's side of a virtio function: its registers and one queue in memory.</summary>
+internal sealed class VirtioGuest
+{
+    public const ulong Descriptors = 0x1000;
+    public const ulong Available = 0x2000;
+    public const ulong Used = 0x3000;
+    public const int Entries = 8;
+    private int _next;
+
+    public VirtioGuest(Func<IGuestMemory, VirtioDevice> device)
+    {
+        Function = new VirtioFunction(device(Memory), Memory, (address, data) => Messages.Add((address, data)))
+        {
+            Interrupt = new InterruptLine(level => Pin = level),
+        };
+    }
+
+    public ByteMemory Memory { get; } = new(1 << 20);
+
+    public VirtioFunction Function { get; }
+
+    public List<(ulong Address, uint Data)> Messages { get; } = [];
+
+    public bool Pin { get; private set; }
+
+    public ushort UsedIndex => Memory.Read16(Used + 2);
+
+    public ulong Read(int offset, int size)
+    {
+        byte[] data = new byte[8];
+        Function.Read((ulong)offset, data.AsSpan(0, size));
+        return BinaryPrimitives.ReadUInt64LittleEndian(data);
+    }
+
+    public void Write(int offset, int size, ulong value)
+    {
+        byte[] data = new byte[8];
+        BinaryPrimitives.WriteUInt64LittleEndian(data, value);
+        Function.Write((ulong)offset, data.AsSpan(0, size));
+    }
+
+    /// <summary>Goes through initialization (3.1.1) with the features asked for, and sets queue 0 up.</summary>
+    public bool Start(ulong features = 1UL << 32)
+    {
+        Write(0x14, 1, 0);
+        Write(0x14, 1, 3);
+        Write(0x08, 4, 0);
+        Write(0x0c, 4, (uint)features);
+        Write(0x08, 4, 1);
+        Write(0x0c, 4, features >> 32);
+        Write(0x14, 1, 11);
+        if ((Read(0x14, 1) & 8) == 0) return false;
+        Write(0x16, 2, 0);
+        Write(0x18, 2, Entries);
+        Write(0x20, 8, Descriptors);
+        Write(0x28, 4, Available);
+        Write(0x2c, 4, 0);
+        Write(0x30, 8, Used);
+        Write(0x1c, 2, 1);
+        Write(0x14, 1, 15);
+        return true;
+    }
+
+    /// <summary>Describes a buffer.</summary>
+    public void Describe(int index, ulong address, int length, bool writable, int next = -1, ulong table = Descriptors)
+    {
+        ulong at = table + (ulong)(index * 16);
+        Memory.Write64(at, address);
+        Memory.Write32(at + 8, (uint)length);
+        Memory.Write16(at + 12, (ushort)((next >= 0 ? 1 : 0) | (writable ? 2 : 0)));
+        Memory.Write16(at + 14, (ushort)Math.Max(next, 0));
+    }
+
+    /// <summary>Makes a chain available and tells the device.</summary>
+    public void Offer(int head, bool notify = true)
+    {
+        Memory.Write16(Available + 4 + (2UL * (ulong)(_next & (Entries - 1))), (ushort)head);
+        _next++;
+        Memory.Write16(Available + 2, (ushort)_next);
+        if (notify) Write(0x3000, 2, 0);
+    }
+}
