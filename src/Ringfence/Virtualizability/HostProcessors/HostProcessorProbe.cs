@@ -36,7 +36,7 @@ internal sealed class HostProcessorProbe : IDisposable
     public HostProbeLayout Layout { get; }
 
     /// <summary>How long to wait for an answer. Code that loops is ended much earlier by the child's timer, which counts processor time only.</summary>
-    public TimeSpan Patience { get; init; } = TimeSpan.FromSeconds(5);
+    public TimeSpan Patience { get; set; } = TimeSpan.FromSeconds(5);
 
     /// <summary>Children started.</summary>
     public int Starts { get; private set; }
