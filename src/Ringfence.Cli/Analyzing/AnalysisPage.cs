@@ -88,7 +88,9 @@ internal sealed class AnalysisPage
         {
             int observed = _report.Instructions.Count(i => i.Host is not null);
             int different = _report.Disagreements().Count();
-            Body.Add($"""<div><dt>on this host as the model says</dt><dd class="{(different > 0 ? "bad" : "good")}">{observed - different} <small>of {observed}</small></dd></div>{"\n"}""");
+            // A difference that is known has a note.
+            string word = different == 0 ? "good" : _report.Disagreements().All(i => i.Host!.Note is not null) ? "warn" : "bad";
+            Body.Add($"""<div><dt>on this host as the model says</dt><dd class="{word}">{observed - different} <small>of {observed}</small></dd></div>{"\n"}""");
         }
 
         Body.Add($"</dl>\n");
@@ -146,7 +148,7 @@ internal sealed class AnalysisPage
 
     private static HtmlBuilder Checked => new HtmlBuilder().Add($" checked");
 
-    private static HtmlBuilder HostHeader => new HtmlBuilder().Add($"""<th scope="col" data-sort="text">This host at CPL 3</th>""");
+    private static HtmlBuilder HostHeader => new HtmlBuilder().Add($"""<th scope="col" data-sort="text">This host, CPL 3</th>""");
 
     private void AddInstruction(InstructionVerdict instruction, int number)
     {
@@ -162,7 +164,7 @@ internal sealed class AnalysisPage
             <td data-label="Explanation" class="explanation"><p>{instruction.Explanation}</p><button type="button" data-unfold="more-{number}">{UnfoldLabel(instruction)}</button></td>
 
             """);
-        if (_hasHost) Body.Add($"""<td data-label="This host" data-value="{host}">{Host(instruction.Host)}</td>{"\n"}""");
+        if (_hasHost) Body.Add($"""<td data-label="This host" class="host" data-value="{host}">{Host(instruction.Host)}</td>{"\n"}""");
         Body.Add($"""</tr><tr class="unfolded" id="more-{number}"><td colspan="{(_hasHost ? 7 : 6)}"><div class="more">{"\n"}""");
         Body.Add($"<p><span class=\"quiet\">{Plural(instruction.Forms.Count, "Form")}:</span> ");
         for (int i = 0; i < instruction.Forms.Count; i++) Body.Add($"{(i == 0 ? "" : ", ")}<code>{instruction.Forms[i]}</code>");
@@ -186,7 +188,7 @@ internal sealed class AnalysisPage
         int count => $"{count} experiments",
     };
 
-    private static HtmlBuilder Literature(InstructionVerdict instruction) => (instruction.Literature, instruction.IsOffender) switch
+    private HtmlBuilder Literature(InstructionVerdict instruction) => (instruction.Literature, instruction.IsOffender && _report.HasUserMode()) switch
     {
         ({ } name, _) when name == instruction.Instruction => new HtmlBuilder().Add($"""<small class="literature">in the literature</small>"""),
         ({ } name, _) => new HtmlBuilder().Add($"""<small class="literature">in the literature: {name}</small>"""),
@@ -197,8 +199,8 @@ internal sealed class AnalysisPage
     private static HtmlBuilder Host(HostObservation? host) => host switch
     {
         null => new HtmlBuilder().Add($"""<span class="quiet">not asked</span>"""),
-        { Agrees: true } => new HtmlBuilder().Add($"""<div><p>{host.Result}</p><small class="good">as the model says</small></div>"""),
-        _ => new HtmlBuilder().Add($"""<div><p>{host.Result}</p><small class="bad">the model says: {host.Prediction}</small></div>"""),
+        { Agrees: true } => new HtmlBuilder().Add($"""<div><p>{InstructionClasses.ShortResult(host.Result)}</p><small class="good">as the model says</small></div>"""),
+        _ => new HtmlBuilder().Add($"""<div><p>{InstructionClasses.ShortResult(host.Result)}</p><small class="{(host.Note is null ? "bad" : "warn")}">the model says: {InstructionClasses.ShortResult(host.Prediction)}</small></div>"""),
     };
 
     private void AddTreatments()

@@ -54,7 +54,7 @@ internal static class AnalysisRunner
         LatestShare share = new(options.Model ? 2 : 1);
         using StatusLine status = new(() => string.Create(CultureInfo.InvariantCulture, $"analyzing: {100 * share.Value:N0} %, {watch.Elapsed.TotalSeconds:N0} s"));
         VirtualizabilityReport report = VirtualizabilityAnalysis.Run(options, share, cancellation);
-        if (!options.Model) return (report, null);
+        if (!options.Model) return (HostReport.Create(report), null);
         share.Next();
         VirtualizabilityReport other = VirtualizabilityAnalysis.Run(options with { Umip = !options.Umip, Host = false }, share, cancellation);
         return (report, UmipContrast.Create(report, other));

@@ -93,7 +93,7 @@ internal sealed class AnalysisText(VirtualizabilityReport report, UmipContrast? 
         Heading(console, $"Sensitive and not privileged: {Count(offenders.Length, "instruction")}");
         if (report.DescribeLiterature() is { } literature) console.Write(new Padder(new Text(literature), new Padding(2, 0, 2, 0)));
         Table table = hasHost
-            ? CreateTable(("Instruction", 14), ("Rule", 6), ("Touches", 14), ("Explanation", 0), ("This host at CPL 3", 20))
+            ? CreateTable(("Instruction", 13), ("Rule", 6), ("Touches", 17), ("Explanation", 0), ("This host at CPL 3", 20))
             : CreateTable(("Instruction", 16), ("Rule", 6), ("Touches", 18), ("Explanation", 0));
         foreach (InstructionVerdict offender in offenders)
         {
@@ -115,8 +115,8 @@ internal sealed class AnalysisText(VirtualizabilityReport report, UmipContrast? 
     private static Text Host(HostObservation? host) => host switch
     {
         null => new Text("-", "grey"),
-        { Agrees: true } => new Text(host.Result),
-        _ => new Text($"{host.Result} (model: {host.Prediction})", "red"),
+        { Agrees: true } => new Text(InstructionClasses.ShortResult(host.Result)),
+        _ => new Text($"{InstructionClasses.ShortResult(host.Result)} (model: {InstructionClasses.ShortResult(host.Prediction)})", "red"),
     };
 
     private void WriteTreatments(IAnsiConsole console)

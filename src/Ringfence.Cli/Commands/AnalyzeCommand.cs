@@ -7,7 +7,7 @@ namespace Ringfence.Cli.Commands;
 /// <summary><c>ringfence analyze</c>: which instructions forbid a monitor by trap and emulate alone, by experiment.</summary>
 internal sealed class AnalyzeCommand : Command, IHasExamples
 {
-    private readonly Option<string> _target = Text("--target", "WHAT", $"What is experimented on: model (the processor that guests run on), host (this computer's own processor, beside the model) or both. [default: {DefaultTarget}]");
+    private readonly Option<string> _target = Text("--target", "WHAT", $"What is experimented on: model (the processor that guests run on), host (this computer's own: what traps there) or both beside each other. [default: {DefaultTarget}]");
     private readonly Option<string> _mode = Text("--mode", "MODE", "The mode: real, protected, vm86 or long. [default: protected]");
     private readonly Option<string> _umip = Text("--umip", "SWITCH", "User-mode instruction prevention (CR4.UMIP): on or off. [default: off]");
     private readonly Option<bool> _all = new("--all") { Description = "Lists innocuous instructions, too." };
@@ -56,6 +56,7 @@ internal sealed class AnalyzeCommand : Command, IHasExamples
         string umip = result.GetValue(_umip) ?? "off";
         (bool model, bool host) = Values.AnalysisTarget(target);
         if (host && !IsHostSupported) throw new UserErrorException($"--target {target} needs x86-64 Linux");
+        if (!model && Values.AnalysisMode(mode) is AnalysisMode.Real or AnalysisMode.Virtual8086) throw new UserErrorException($"--target host: no program of a 64-bit system is in --mode {mode} (protected or long)");
         AnalyzeOptions options = new()
         {
             Analysis = new AnalysisOptions { Mode = Values.AnalysisMode(mode), Umip = Values.Switch("--umip", umip), Model = model, Host = host },

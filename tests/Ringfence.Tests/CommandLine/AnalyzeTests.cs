@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Text.Json;
+using Ringfence.Virtualizability.HostProcessors;
 
 namespace Ringfence.Tests.CommandLine;
 
@@ -43,10 +44,27 @@ public sealed class AnalyzeTests : IDisposable
         page.ShouldContain("ringfence analyze --target model --mode protected --umip on");
     }
 
+    [SkippableFact]
+    public void The_host_is_asked_alone_where_programs_can()
+    {
+        Skip.IfNot(HostProcessorProbe.IsSupported, "needs x86-64 Linux");
+        CommandResult result = RingfenceProcess.Run("analyze", "--target", "host", "--mode", "long", "--format", "json");
+        Skip.If(result.Errors.Contains("was not asked", StringComparison.Ordinal), result.Errors);
+        result.Errors.ShouldBeEmpty();
+        using JsonDocument document = JsonDocument.Parse(result.OutputBytes);
+        JsonElement[] instructions = [.. document.RootElement.GetProperty("instructions").EnumerateArray()];
+        foreach (JsonElement instruction in instructions.Where(i => i.GetProperty("sensitive").GetBoolean()))
+            instruction.GetProperty("privileged").GetBoolean().ShouldBe(instruction.GetProperty("host").GetProperty("traps").GetBoolean());
+        instructions.Single(i => i.GetProperty("instruction").GetString() == "POPF").GetProperty("class").GetString().ShouldBe("offender");
+        instructions.Single(i => i.GetProperty("instruction").GetString() == "CLI").GetProperty("class").GetString().ShouldBe("privileged");
+        document.RootElement.GetProperty("machine").GetString().ShouldBe(document.RootElement.GetProperty("host").GetProperty("processor").GetString());
+    }
+
     [Theory]
     [InlineData("--mode|virtual", "--mode: 'virtual' is not real, protected, vm86 or long")]
     [InlineData("--umip|yes", "--umip: 'yes' is not on or off")]
     [InlineData("--target|guest", "--target: 'guest' is not model, host or both")]
+    [InlineData("--target|host|--mode|vm86", "--target host: no program of a 64-bit system is in --mode vm86 (protected or long)")]
     [InlineData("--format|xml", "--format: 'xml' is not text or json")]
     [InlineData("--mode", "Required argument missing for option: '--mode'")]
     [InlineData("--what", "'--what' is not an option; see ringfence --help")]
