@@ -20,12 +20,9 @@ internal interface IVideoOutput
     /// <summary>The characters of a text mode, a line each without trailing blanks; null in a graphics mode.</summary>
     IReadOnlyList<string>? ReadText();
 
+    /// <summary>The characters of a text mode with their colors, and the cursor; null in a graphics mode.</summary>
+    TextScreen? ReadCells() => null;
+
     /// <summary>Where the cursor is in a text mode (column, row); null if there is none or it is off.</summary>
     (int Column, int Row)? Cursor { get; }
 }
-
-/// <summary>A picture of a screen.</summary>
-/// <param name="Width">Pixels in a row.</param>
-/// <param name="Height">Rows.</param>
-/// <param name="Pixels">Width x Height, blue in the low byte, then green, red, 255.</param>
-internal readonly record struct VideoPicture(int Width, int Height, uint[] Pixels);
