@@ -52,6 +52,7 @@ internal sealed class TextPainter(IFrameMemory memory)
             if (_cells.Length < first + columns) Array.Resize(ref _cells, Math.Max(first + columns, _cells.Length * 2));
             Span<uint> cells = _cells.AsSpan(first, columns);
             bool isDrawn = false;
+            bool isChanged = false;
             for (int column = 0; column < columns; column++)
             {
                 int counter = band.Counter + (column >> layout.CountShift);
@@ -61,15 +62,11 @@ internal sealed class TextPainter(IFrameMemory memory)
                 if (!isStale && cell == cells[column]) continue;
                 cells[column] = cell;
                 isDrawn = true;
-                DrawCell(canvas, layout, colors.Attributes, band, column, cell, cursor);
+                isChanged |= DrawCell(canvas, layout, colors.Attributes, band, column, cell, cursor);
             }
 
-            if (isDrawn)
-            {
-                drawn += band.End - y;
-                canvas.Mark(y, band.End);
-            }
-
+            if (isDrawn) drawn += band.End - y;
+            if (isChanged) canvas.Mark(y, band.End);
             first += columns;
             y = band.End;
         }
@@ -94,7 +91,7 @@ internal sealed class TextPainter(IFrameMemory memory)
         return isChanged;
     }
 
-    private void DrawCell(VideoCanvas canvas, in VideoLayout layout, ReadOnlySpan<uint> colors, in TextBand band, int column, uint cell, in TextCursor cursor)
+    private bool DrawCell(VideoCanvas canvas, in VideoLayout layout, ReadOnlySpan<uint> colors, in TextBand band, int column, uint cell, in TextCursor cursor)
     {
         byte character = (byte)cell;
         int attribute = (int)(cell >> 8) & 0xff;
@@ -108,6 +105,7 @@ internal sealed class TextPainter(IFrameMemory memory)
         int left = ((column * layout.CharacterWidth) - layout.PanningAt(band.IsBelow)) * repeat;
         int width = layout.CharacterWidth * repeat;
         Span<uint> dots = stackalloc uint[18];
+        bool isChanged = false;
         for (int y = band.First; y < band.End; y++)
         {
             int row = band.RowScan + ((y - band.First) >> (layout.IsDoubleScan ? 1 : 0));
@@ -119,7 +117,13 @@ internal sealed class TextPainter(IFrameMemory memory)
             for (int dot = 0; dot < width; dot++) dots[dot] = (bits & (0x100 >> (dot / repeat))) != 0 ? foreground : background;
             int from = Math.Max(0, -left);
             int to = Math.Min(width, layout.Width - left);
-            if (from < to) dots[from..to].CopyTo(canvas.Line(y)[(left + from)..]);
+            if (from >= to) continue;
+            Span<uint> old = canvas.Line(y)[(left + from)..(left + to)];
+            if (dots[from..to].SequenceEqual(old)) continue;
+            dots[from..to].CopyTo(old);
+            isChanged = true;
         }
+
+        return isChanged;
     }
 }
