@@ -1,3 +1,4 @@
+using Ringfence.Devices;
 using Ringfence.Processors;
 
 namespace Ringfence.Tests.Support;
@@ -8,6 +9,9 @@ internal sealed class FakeBus : IProcessorBus
     public List<(ushort Port, int Size, uint Value)> Writes { get; } = [];
 
     public List<(ushort Port, int Size)> Reads { get; } = [];
+
+    /// <summary>The ports, where a test has some; all others are answered by <see cref="PortValue"/>.</summary>
+    public PortBus? Ports { get; set; }
 
     public Func<ushort, uint> PortValue { get; set; } = _ => 0x1234_5678;
 
@@ -25,11 +29,16 @@ internal sealed class FakeBus : IProcessorBus
 
     public uint ReadPort(ushort port, int size)
     {
+        if (Ports is not null) return Ports.Read(port, size);
         Reads.Add((port, size));
         return PortValue(port);
     }
 
-    public void WritePort(ushort port, int size, uint value) => Writes.Add((port, size, value));
+    public void WritePort(ushort port, int size, uint value)
+    {
+        if (Ports is not null) Ports.Write(port, size, value);
+        else Writes.Add((port, size, value));
+    }
 
     public int AcknowledgeInterrupt(Processor processor)
     {
