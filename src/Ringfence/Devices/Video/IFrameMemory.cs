@@ -15,6 +15,11 @@ internal interface IFrameMemory
     /// <summary>All of it.</summary>
     Span<byte> Bytes { get; }
 
+    /// <summary>Says which bytes pictures are drawn from now, [first, end): <see cref="TakeDirty"/> may leave out all others.</summary>
+    void Watch(int first, int end)
+    {
+    }
+
     /// <summary>
     /// Adds a bit for each page that was written other than through <see cref="Bytes"/> since the last call. What is written after a page's bit was
     /// taken sets it again. Any thread, one call at a time, not under the machine lock.

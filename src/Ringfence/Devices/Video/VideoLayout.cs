@@ -108,6 +108,21 @@ internal readonly record struct VideoLayout
         };
     }
 
+    /// <summary>The bytes of a frame memory that the picture is drawn from, [first, end).</summary>
+    public (int First, int End) Memory(int length)
+    {
+        switch (Kind)
+        {
+            case VideoKind.Off or VideoKind.Dark:
+                return (0, 0);
+            case VideoKind.Packed:
+                long end = Packed.Start + ((long)Packed.Stride * Packed.Height);
+                return ((int)Math.Min(Packed.Start, length), (int)Math.Min(end, length));
+            default:
+                return (0, 4 * (AddressMask + 1));
+        }
+    }
+
     /// <summary>Where a line begins: the address counter, and the line of its row of characters.</summary>
     public (int Counter, int RowScan, bool IsBelow) LineAt(int y)
     {

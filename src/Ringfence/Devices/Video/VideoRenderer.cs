@@ -109,6 +109,12 @@ internal sealed class VideoRenderer(VgaAdapter adapter, IMachineClock clock, IFr
         bool usesAll = layout.Kind == VideoKind.PlaneBytes || (layout.Kind == VideoKind.Packed && layout.Packed.BitsPerPixel == 8);
         bool usesAttributes = layout.Kind is VideoKind.Text or VideoKind.Planar or VideoKind.PixelPairs;
         if (layout != _layout || (usesAll && all) || (usesAttributes && attributes)) _isStale = true;
+        if (layout != _layout)
+        {
+            (int first, int end) = layout.Memory(memory.Length);
+            memory.Watch(first, end);
+        }
+
         _layout = layout;
     }
 }
