@@ -30,7 +30,7 @@ public sealed class VgaBiosTests : IDisposable
         ports.Map("vbe", BochsDisplay.Port, BochsDisplay.PortLength, _adapter.Display);
         _machine.Bus.Ports = ports;
         _machine.Memory.MapDevice("vga", VgaAdapter.WindowAddress, VgaAdapter.WindowLength, _adapter.LegacyWindow);
-        
+
         // In RAM, as firmware leaves it: while it initializes it notes in itself what it has found.
         if (File.Exists(Bios)) _machine.Memory.Write(new GuestPhysical(BiosAddress), File.ReadAllBytes(Bios));
     }
