@@ -33,6 +33,7 @@ internal sealed class VgaAdapter : IStateful, IResettable
     private readonly VgaDac _dac;
     private readonly VgaPlanes _planes;
     private readonly VgaRegisterBar _registers;
+    private readonly VideoRenderer _renderer;
     private byte _miscellaneous;
     private byte _feature;
     private byte _enable;
@@ -61,7 +62,7 @@ internal sealed class VgaAdapter : IStateful, IResettable
         LegacyPorts = new BytePorts(ReadPort, WritePort);
         LegacyWindow = new BytePorts(_planes.Read, _planes.Write);
         _registers = new VgaRegisterBar(Edid.Create("Ringfence"), LegacyPorts, Display);
-        Output = new VideoRenderer(this, clock, memory);
+        _renderer = new VideoRenderer(this, clock, memory);
         Reset();
     }
 
@@ -81,7 +82,7 @@ internal sealed class VgaAdapter : IStateful, IResettable
     public IFrameMemory Memory => _memory;
 
     /// <summary>What is shown.</summary>
-    public IVideoOutput Output { get; }
+    public IVideoOutput Output => _renderer;
 
     /// <summary>Accesses that no correct driver makes.</summary>
     public ulong MisuseCount =>
@@ -127,6 +128,9 @@ internal sealed class VgaAdapter : IStateful, IResettable
         lock (_machineLock) _planes.TakeDirty(pages);
         return true;
     }
+
+    /// <summary>The frame memory goes away: from here on <see cref="Output"/> shows the last picture. Not under the machine lock.</summary>
+    public void Close() => _renderer.Close();
 
     /// <inheritdoc/>
     public void Reset()

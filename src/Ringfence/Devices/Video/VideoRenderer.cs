@@ -24,6 +24,8 @@ internal sealed class VideoRenderer(VgaAdapter adapter, IMachineClock clock, IFr
     private long _copiedAt;
     private bool _isDark;
     private bool _isStale;
+    private bool _isClosed;
+    private TextScreen? _lastText;
 
     /// <inheritdoc/>
     public (int Width, int Height) Size
@@ -62,13 +64,27 @@ internal sealed class VideoRenderer(VgaAdapter adapter, IMachineClock clock, IFr
     {
         lock (_sync)
         {
+            if (_isClosed) return _lastText;
             Refresh(clock.Now);
             return _layout.IsText ? TextReader.Read(_layout, _registers, memory) : null;
         }
     }
 
+    /// <summary>The memory goes away: from here on the last picture is shown.</summary>
+    public void Close()
+    {
+        lock (_sync)
+        {
+            if (_isClosed) return;
+            Update();
+            _lastText = ReadCells();
+            _isClosed = true;
+        }
+    }
+
     private void Update()
     {
+        if (_isClosed) return;
         long now = clock.Now;
         _canvas.Begin();
         Refresh(now);
@@ -100,6 +116,7 @@ internal sealed class VideoRenderer(VgaAdapter adapter, IMachineClock clock, IFr
     /// <summary>Learns of changed registers.</summary>
     private void Refresh(long now)
     {
+        if (_isClosed) return;
         bool mayDarken = _registers.DarkSince is not null && !_isDark;
         if (adapter.ChangeCount == _copiedAt && !mayDarken) return;
         _copiedAt = adapter.CopyRegisters(_registers);
