@@ -96,6 +96,17 @@ internal sealed class RealTimeClock : ByteDevice, IStateful, IResettable
         set => _ram[register & 0x7f] = value;
     }
 
+    /// <summary>Leaves the floppy drives in CMOS as firmware would (IBM PC/AT Technical Reference: registers 10h and 14h).</summary>
+    /// <param name="first">Type of drive A; 0: there is none.</param>
+    /// <param name="second">Type of drive B; 0: there is none.</param>
+    public void RecordFloppyDrives(byte first, byte second = 0)
+    {
+        int drives = (first != 0 ? 1 : 0) + (second != 0 ? 1 : 0);
+        _ram[0x10] = (byte)((first << 4) | (second & 15));
+        _ram[0x14] = (byte)((_ram[0x14] & 0x3e) | (drives == 0 ? 0 : 1 | ((drives - 1) << 6)));
+        RecordChecksum();
+    }
+
     /// <inheritdoc/>
     public void Reset()
     {
@@ -379,6 +390,11 @@ internal sealed class RealTimeClock : ByteDevice, IStateful, IResettable
         ulong high = highRam >> 16;
         SetWord(0x5b, high & 0xffff);
         _ram[0x5d] = (byte)(high >> 16);
+        RecordChecksum();
+    }
+
+    private void RecordChecksum()
+    {
         int sum = 0;
         for (int i = ChecksumFirst; i <= ChecksumLast; i++) sum += _ram[i];
         _ram[0x2e] = (byte)(sum >> 8);
