@@ -18,6 +18,7 @@ public sealed class Screen
     private readonly Lock _sync = new();
     private VideoPicture _picture;
     private long _generation;
+    private volatile string? _ended;
 
     /// <summary>Makes the outside of a display adapter, a keyboard and a mouse.</summary>
     /// <param name="output">What the adapter shows.</param>
@@ -73,6 +74,7 @@ public sealed class Screen
     /// <param name="cancellation">Ends the wait.</param>
     /// <returns>The screen that shows it.</returns>
     /// <exception cref="TimeoutException">It does not; the message shows the screen.</exception>
+    /// <exception cref="MachineEndedException">The machine has ended without showing it.</exception>
     public Task<TextScreen> WaitForTextAsync(string text, TimeSpan timeout, CancellationToken cancellation = default)
     {
         ArgumentException.ThrowIfNullOrEmpty(text);
@@ -85,6 +87,7 @@ public sealed class Screen
     /// <param name="cancellation">Ends the wait.</param>
     /// <returns>The screen that matches.</returns>
     /// <exception cref="TimeoutException">It does not; the message shows the screen.</exception>
+    /// <exception cref="MachineEndedException">The machine has ended without showing it.</exception>
     public Task<TextScreen> WaitForTextAsync(Regex pattern, TimeSpan timeout, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(pattern);
@@ -133,6 +136,9 @@ public sealed class Screen
     /// <param name="buttons">Buttons held: bits 0 to 2 are left, right, middle.</param>
     public void MoveMouse(int x, int y, int wheel = 0, int buttons = 0) => _moveMouse(x, -y, wheel, buttons);
 
+    /// <summary>Nothing will be shown any more: waits get their answer.</summary>
+    internal void Complete(string reason) => _ended = reason;
+
     private long Update()
     {
         _output.Draw(ref _picture, ref _generation);
@@ -144,8 +150,11 @@ public sealed class Screen
         long end = Environment.TickCount64 + (long)timeout.TotalMilliseconds;
         while (true)
         {
+            // Asked before the screen is read: what was shown last counts.
+            string? ended = _ended;
             TextScreen? screen = ReadText();
             if (screen is not null && isFound(screen)) return screen;
+            if (ended is not null) throw new MachineEndedException($"The screen did not show {description}: {ended} {Describe(screen)}");
             if (Environment.TickCount64 >= end) throw new TimeoutException($"The screen did not show {description} within {timeout.TotalSeconds:0.###} s. {Describe(screen)}");
             await Task.Delay(PollInterval, cancellation).ConfigureAwait(false);
         }

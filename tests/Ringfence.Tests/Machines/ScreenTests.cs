@@ -60,6 +60,9 @@ public class ScreenTests
         await _screen.WaitForTextAsync(new Regex("^gr.b> _$", RegexOptions.Multiline), TimeSpan.FromSeconds(20));
         TimeoutException error = await Should.ThrowAsync<TimeoutException>(() => _screen.WaitForTextAsync("login:", TimeSpan.FromMilliseconds(50)));
         error.Message.ShouldContain("grub> _");
+        _screen.Complete("the machine was switched off.");
+        await Should.ThrowAsync<MachineEndedException>(() => _screen.WaitForTextAsync("login:", TimeSpan.FromSeconds(20)));
+        await _screen.WaitForTextAsync("grub>", TimeSpan.FromSeconds(20));
     }
 
     [Fact]
