@@ -27,6 +27,9 @@ public abstract class BlockStore : IDisposable
     /// <summary>Returns when everything written before is on the host's disk.</summary>
     public abstract void Flush();
 
+    /// <summary>What begins at an offset, which is less than <see cref="Length"/>: at least one byte, at most to the end.</summary>
+    internal virtual BlockExtent ExtentAt(long offset) => new(Length - offset, IsZero: false);
+
     /// <inheritdoc/>
     public void Dispose()
     {
@@ -36,4 +39,19 @@ public abstract class BlockStore : IDisposable
 
     /// <summary>Gives files back.</summary>
     protected abstract void Dispose(bool disposing);
+
+    /// <summary>Throws if a range does not lie within the disk.</summary>
+    private protected void CheckRange(long offset, long length)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(offset);
+        ArgumentOutOfRangeException.ThrowIfNegative(length);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(offset, Length);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(length, Length - offset);
+    }
+
+    /// <summary>Throws if the disk takes no writes.</summary>
+    private protected void CheckWritable()
+    {
+        if (IsReadOnly) throw new InvalidOperationException("The image is read-only.");
+    }
 }

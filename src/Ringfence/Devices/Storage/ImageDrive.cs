@@ -1,0 +1,148 @@
+using Ringfence.Storage;
+
+namespace Ringfence.Devices.Storage;
+
+/// <summary>
+/// What drives of images have in common: the medium, the queue of requests, what carrying one out means, and the account of it. Who takes
+/// requests from the queue, and when, is the derived class' business.
+/// </summary>
+internal abstract class ImageDrive : BlockDrive
+{
+    private readonly Queue<BlockRequest> _queue = [];
+    private readonly Action<string> _report;
+    private readonly List<BlockStore> _removed = [];
+    private BlockStore? _medium;
+    private int _mediumChanges;
+    private bool _hasReported;
+
+    /// <summary>Makes a drive.</summary>
+    /// <param name="name">Its name.</param>
+    /// <param name="medium">The medium, which the drive closes; null: none.</param>
+    /// <param name="report">Takes a line about the first failure of the host, for the user; null: nobody is told.</param>
+    protected ImageDrive(string name, BlockStore? medium, Action<string>? report)
+    {
+        Name = name;
+        _medium = medium;
+        _report = report ?? (static _ => { });
+    }
+
+    /// <inheritdoc/>
+    public override string Name { get; }
+
+    /// <inheritdoc/>
+    public override BlockStore? Medium => _medium;
+
+    /// <inheritdoc/>
+    public override int MediumChanges => _mediumChanges;
+
+    /// <summary>What it has done. Read under the machine lock.</summary>
+    public BlockDriveStatistics Statistics { get; private set; }
+
+    /// <summary>Requests that have not begun.</summary>
+    protected int Waiting => _queue.Count;
+
+    /// <summary>Puts another medium in. Requests that have not begun will see it. Under the machine lock.</summary>
+    /// <param name="medium">The medium, which the drive closes; null: takes the medium out.</param>
+    public void ChangeMedium(BlockStore? medium)
+    {
+        if (_medium is not null) _removed.Add(_medium);
+        _medium = medium;
+        _mediumChanges++;
+        OnMediumRemoved();
+    }
+
+    /// <inheritdoc/>
+    public override void Submit(BlockRequest request) => _queue.Enqueue(request);
+
+    /// <inheritdoc/>
+    public override void Cancel() => _queue.Clear();
+
+    /// <summary>Media wait to be closed (<see cref="CloseRemoved"/>).</summary>
+    protected abstract void OnMediumRemoved();
+
+    /// <summary>Takes the next request and the medium it is for. Under the machine lock.</summary>
+    protected bool TryTake(out BlockRequest request, out BlockStore? medium)
+    {
+        medium = _medium;
+        return _queue.TryDequeue(out request!);
+    }
+
+    /// <summary>The media that were taken out and that no request uses any more. Under the machine lock.</summary>
+    protected BlockStore[] TakeRemoved()
+    {
+        BlockStore[] removed = [.. _removed];
+        _removed.Clear();
+        return removed;
+    }
+
+    /// <summary>Closes media.</summary>
+    protected static void CloseRemoved(BlockStore[] media)
+    {
+        foreach (BlockStore medium in media) medium.Dispose();
+    }
+
+    /// <summary>Carries a request out. Needs no lock.</summary>
+    protected BlockStatus Execute(BlockRequest request, BlockStore? medium)
+    {
+        if (medium is null) return BlockStatus.NoMedium;
+        if (request.Operation != BlockOperation.Flush && (request.Offset < 0 || request.Length < 0 || request.Offset > medium.Length - request.Length)) return BlockStatus.OutOfRange;
+        if (request.Operation is BlockOperation.Write or BlockOperation.WriteZeroes && medium.IsReadOnly) return BlockStatus.ReadOnly;
+        try
+        {
+            switch (request.Operation)
+            {
+                case BlockOperation.Read:
+                    medium.Read(request.Offset, request.Buffer.Span[..(int)request.Length]);
+                    break;
+                case BlockOperation.Write:
+                    medium.Write(request.Offset, request.Buffer.Span[..(int)request.Length]);
+                    break;
+                case BlockOperation.WriteZeroes:
+                    medium.WriteZeroes(request.Offset, request.Length);
+                    break;
+                default:
+                    medium.Flush();
+                    break;
+            }
+
+            return BlockStatus.Done;
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            Report(error);
+            return BlockStatus.Failed;
+        }
+    }
+
+    /// <summary>Accounts for a request and tells its controller. Under the machine lock.</summary>
+    protected void Complete(BlockRequest request, BlockStatus status)
+    {
+        BlockDriveStatistics s = Statistics;
+        Statistics = (status, request.Operation) switch
+        {
+            (not BlockStatus.Done, _) => s with { Failures = s.Failures + 1 },
+            (_, BlockOperation.Read) => s with { Reads = s.Reads + 1, BytesRead = s.BytesRead + request.Length },
+            (_, BlockOperation.Flush) => s with { Flushes = s.Flushes + 1 },
+            _ => s with { Writes = s.Writes + 1, BytesWritten = s.BytesWritten + request.Length },
+        };
+        request.Completed(status);
+    }
+
+    /// <summary>Closes the media. No request is under way.</summary>
+    protected override void Dispose(bool disposing)
+    {
+        if (!disposing) return;
+        _queue.Clear();
+        CloseRemoved(TakeRemoved());
+        _medium?.Dispose();
+        _medium = null;
+    }
+
+    // A disk that is full fails thousands of requests; one line says so.
+    private void Report(Exception error)
+    {
+        if (_hasReported) return;
+        _hasReported = true;
+        _report($"{Name}: {error.Message.ReplaceLineEndings(" ")}");
+    }
+}
