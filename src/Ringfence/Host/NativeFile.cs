@@ -35,6 +35,13 @@ internal static unsafe partial class NativeFile
         return Control(file, SetLock, &request) == 0 || Marshal.GetLastPInvokeError() is not (TryAgain or AccessDenied);
     }
 
+    /// <summary>Gives all locks of an open file back, also where a process that is just being started still has it.</summary>
+    public static void Unlock(SafeFileHandle file)
+    {
+        ByteRangeLock request = new() { Type = Unlocked };
+        _ = Control(file, SetLock, &request);
+    }
+
     /// <summary>Does another open file have a lock of any kind on this byte?</summary>
     public static bool IsLockedElsewhere(SafeFileHandle file, long offset)
     {

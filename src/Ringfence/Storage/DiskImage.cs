@@ -207,6 +207,7 @@ public static class DiskImage
     // Errors of the host while an image is opened or made name it.
     private static T Guard<T>(string path, Func<T> work)
     {
+        if (path.Length == 0) throw new BlockImageException("the name of an image is empty");
         try
         {
             return work();

@@ -150,12 +150,15 @@ internal sealed class ImageFile : IDisposable
     }
 
     /// <inheritdoc/>
-    public void Dispose() => _handle.Dispose();
+    public void Dispose()
+    {
+        if (NativeFile.IsSupported && !_handle.IsClosed) NativeFile.Unlock(_handle);
+        _handle.Dispose();
+    }
 
     // Opening a pipe would wait for somebody at its other end.
     private static void CheckType(string path)
     {
-        if (path.Length == 0) throw new BlockImageException("the name of an image is empty");
         if (Directory.Exists(path)) throw new BlockImageException($"{path}: is a folder, not a file");
         if (!NativeFile.IsSupported || !File.Exists(path)) return;
         if (FileStatus.OfTarget(path).Type is not (FileStatus.Regular or FileStatus.BlockDevice))

@@ -1,0 +1,19 @@
+using Ringfence.Tests.Storage;
+
+namespace Ringfence.Tests.Support;
+
+/// <summary>The test assembly as a program: parts of tests that need a process of their own, because it is going to be killed.</summary>
+internal static class TestProgram
+{
+    public static int Main(string[] arguments)
+    {
+        if (arguments is not ["write-records", string path, string seed])
+        {
+            Console.Error.WriteLine("This program is run by tests.");
+            return 1;
+        }
+
+        RecordWriter.Run(path, int.Parse(seed));
+        return 0;
+    }
+}
