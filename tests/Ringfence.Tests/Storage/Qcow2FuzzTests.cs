@@ -121,13 +121,13 @@ public sealed class Qcow2FuzzTests : IDisposable
         string path = _folder["image"];
         File.WriteAllBytes(path, image);
         bool opened = Try(() => DiskImage.Inspect(path)) & Try(() => DiskImage.Check(path)) && Read(path, random);
-        File.ReadAllBytes(path).ShouldBe(image);
+        ImageFolder.ShouldBeEqual(File.ReadAllBytes(path), image);
         if (random.Next(2) == 0) Try(() => DiskImage.Check(path, repair: true));
         long before = new FileInfo(path).Length;
         if (Try(() => Write(path, random)))
         {
             Try(() => DiskImage.Check(path)).ShouldBeTrue();
-            (DiskImage.Check(path)?.Errors ?? 0).ShouldBe(0);
+            string.Join('\n', DiskImage.Check(path) is { Errors: > 0 } check ? check.Problems : []).ShouldBeEmpty();
         }
 
         new FileInfo(path).Length.ShouldBeLessThan(before + 20_000_000);
@@ -168,7 +168,7 @@ public sealed class Qcow2FuzzTests : IDisposable
         }
         catch (IOException error)
         {
-            error.Message.ShouldNotContain('\n');
+            error.Message.Contains(Environment.NewLine, StringComparison.Ordinal).ShouldBeFalse();
             return false;
         }
     }

@@ -36,11 +36,14 @@ internal sealed class ReferenceScan
         /// <summary>An L2 table: referred to by L1 tables only.</summary>
         L2,
 
-        /// <summary>A cluster of the disk.</summary>
+        /// <summary>A cluster of the disk in snapshots.</summary>
         Data,
 
-        /// <summary>A cluster of the disk as it is now, not only in snapshots.</summary>
+        /// <summary>A cluster of the disk as it is now, and perhaps in snapshots.</summary>
         ActiveData,
+
+        /// <summary>The same, compressed: several may lie in one cluster of the file, but no others with them.</summary>
+        ActiveCompressed,
     }
 
     /// <summary>What makes the image unusable: the first few. Where there are any, the rest has not been looked at.</summary>
@@ -150,7 +153,7 @@ internal sealed class ReferenceScan
             else if (entry.IsCompressed)
             {
                 (long offset, long length) = entry.CompressedRange(_header.ClusterBits);
-                Add(offset & -512, length + (offset & 511), references, Kind.Data);
+                Add(offset & -512, length + (offset & 511), references, active ? Kind.ActiveCompressed : Kind.Data);
             }
             else if (entry.Offset != 0)
             {
@@ -189,8 +192,8 @@ internal sealed class ReferenceScan
     {
         EndRun();
         _changes.Sort(static (a, b) => a.Cluster.CompareTo(b.Cluster));
-        Span<long> count = stackalloc long[4];
-        Span<long> runs = stackalloc long[4];
+        Span<long> count = stackalloc long[5];
+        Span<long> runs = stackalloc long[5];
         for (int i = 0; i < _changes.Count;)
         {
             long first = _changes[i].Cluster;
@@ -201,7 +204,7 @@ internal sealed class ReferenceScan
                 runs[(int)change.Kind] += Math.Sign(change.References);
             }
 
-            long total = count[0] + count[1] + count[2] + count[3];
+            long total = count[0] + count[1] + count[2] + count[3] + count[4];
             if (total == 0) continue;
             Judge(first, total, count, runs);
             Segments.Add(new Segment(first, _changes[i].Cluster - first, (ulong)total));
@@ -213,7 +216,7 @@ internal sealed class ReferenceScan
         string place = $"at 0x{cluster << _header.ClusterBits:x}";
         if (count[(int)Kind.Fixed] > 0 && total > 1) Problem($"a table {place} and something else lie upon each other");
         else if (count[(int)Kind.L2] > 0 && (total != count[(int)Kind.L2] || runs[(int)Kind.L2] > 1)) Problem($"an L2 table {place} and something else lie upon each other");
-        else if (runs[(int)Kind.ActiveData] > 1) Problem($"two clusters of the disk lie at the same place, {place[3..]}");
+        else if (runs[(int)Kind.ActiveData] > 1 || (runs[(int)Kind.ActiveData] == 1 && runs[(int)Kind.ActiveCompressed] > 0)) Problem($"two clusters of the disk lie at the same place, {place[3..]}");
         else if ((ulong)total > _refcounts.Max) Problem($"the cluster {place} has {total} references, more than can be counted");
     }
 
