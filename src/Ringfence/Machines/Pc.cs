@@ -1,5 +1,6 @@
 using Ringfence.Devices;
 using Ringfence.Firmware;
+using Ringfence.Firmware.Bios;
 using Ringfence.Memory;
 using Ringfence.Processors;
 
@@ -26,6 +27,7 @@ internal sealed unsafe class Pc : IDisposable
     private AcpiPowerManagement? _acpi;
     private PciHostBridge? _pci;
     private FirmwareConfiguration? _firmwareConfiguration;
+    private FirmwareServices? _firmwareServices;
 
     /// <summary>Builds a PC in its power-on state.</summary>
     /// <param name="options">What it is made of.</param>
@@ -128,6 +130,42 @@ internal sealed unsafe class Pc : IDisposable
             FirmwareItems.Fill(_firmwareConfiguration!, BootTarget);
             Ports.Map("firmware-console", DebugConsole.FirmwarePort, 1, new DebugConsole(DebugOutput.Receive));
             Ports.Map("fw-cfg", FirmwareConfiguration.Port, FirmwareConfiguration.PortLength, _firmwareConfiguration!);
+        }
+    }
+
+    /// <summary>The drives that the machine's own firmware starts systems from, in the order of their numbers; whoever adds controllers fills it.</summary>
+    public List<FirmwareDrive> FirmwareDrives { get; } = [];
+
+    /// <summary>Puts the machine's own firmware in front of the processors at the reset vector.</summary>
+    public void StartBios(BiosBoot boot, bool isReset)
+    {
+        foreach (Processor processor in Processors) BootState.SetMemoryTypes(processor);
+        lock (Memory.DeviceLock)
+        {
+            if (!isReset)
+            {
+                Memory.MapRom("firmware", (1UL << 32) - BiosImage.Length, BiosImage.Instance.Bytes);
+                Memory.SetShadowRom(BiosImage.Instance.Bytes);
+                FirmwarePlatform platform = new(this, [.. FirmwareDrives, .. boot.Drives]);
+                _firmwareServices = Add(new FirmwareServices(platform, new FirmwareOptions(boot.Order, boot.MenuWait, boot.Console)));
+                Ports.Map("firmware-services", FirmwareServices.Port, FirmwareServices.PortLength, _firmwareServices);
+            }
+        }
+    }
+
+    /// <summary>What the firmware asks for at power-on: PCI, and itself with its tables in shadow RAM that cannot be written (440FX data sheet, 3.2.19).</summary>
+    public void SetUpFromFirmware()
+    {
+        const int ReadWriteRam = 0x30, ReadRam = 0x10;
+        lock (Memory.DeviceLock)
+        {
+            SetUpPci();
+            PciFunction bridge = _pci!.Bus.Functions.First();
+            bridge.Write(ShadowControl.FirstRegister, 1, ReadWriteRam);
+            Memory.Write(new GuestPhysical(BiosImage.Address), new byte[BiosImage.TablesEnd]);
+            Memory.Write(new GuestPhysical(BiosImage.Address + BiosImage.TablesEnd), BiosImage.Instance.Bytes[BiosImage.TablesEnd..]);
+            FirmwareTables.Write(BootTarget);
+            bridge.Write(ShadowControl.FirstRegister, 1, ReadRam);
         }
     }
 
