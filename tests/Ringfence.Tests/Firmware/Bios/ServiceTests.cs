@@ -195,7 +195,8 @@ public sealed partial class ServiceTests
             c.@int(0x16);
             c.call(print);
             c.PowerOff();
-        }))) with { Console = FirmwareConsole.Serial };
+        }))) with
+        { Console = FirmwareConsole.Serial };
         using VirtualMachine machine = TestPrograms.Start(boot);
         await machine.Serial[0].WaitForTextAsync("type", TestPrograms.Patience);
         machine.Serial[0].Write("k");
