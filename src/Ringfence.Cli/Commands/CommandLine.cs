@@ -3,6 +3,7 @@ using System.CommandLine.Help;
 using System.CommandLine.Invocation;
 using System.Reflection;
 using Ringfence.Firmware;
+using Ringfence.Storage;
 
 namespace Ringfence.Cli.Commands;
 
@@ -16,6 +17,7 @@ internal static class CommandLine
           ringfence compare                               compares the engines with the built-in guest
           ringfence translate --hex "89 f9 c3"            shows what binary translation makes of code
           ringfence analyze                               asks whether x86 can be virtualized by trap and emulate
+          ringfence image create --size 10G disk.qcow2    makes a disk
           ringfence run --help                            shows all options
         """;
 
@@ -35,15 +37,16 @@ internal static class CommandLine
                 return ExitCodes.Success;
             }
 
-            Command root = new("ringfence", "Ringfence: a virtual machine monitor for x86 PCs.") { new VersionOption(), new RunCommand(), new CompareCommand(), new TranslateCommand(), new AnalyzeCommand() };
+            Command root = new("ringfence", "Ringfence: a virtual machine monitor for x86 PCs.") { new VersionOption(), new RunCommand(), new CompareCommand(), new TranslateCommand(), new AnalyzeCommand(), new ImageCommand() };
             AddExamples(root, Examples);
-            foreach (Command command in root.Subcommands.OfType<IHasExamples>().Cast<Command>()) AddExamples(command, ((IHasExamples)command).Examples);
+            foreach (Command command in root.Subcommands.Concat(root.Subcommands.SelectMany(c => c.Subcommands)))
+                if (command is IHasExamples examples) AddExamples(command, examples.Examples);
             ParseResult result = root.Parse(args, new ParserConfiguration { ResponseFileTokenReplacer = null });
             if (result.Errors.Count > 0 && result.Action is not HelpAction) throw new UserErrorException(Describe(result));
             if (result.CommandResult.Command == root && result.Action is null) throw new UserErrorException("no command is given; see ringfence --help");
             return result.Invoke(new InvocationConfiguration { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null });
         }
-        catch (Exception error) when (error is UserErrorException or BootImageException)
+        catch (Exception error) when (error is UserErrorException or BootImageException or BlockImageException)
         {
             Messages.Error(error.Message);
             return ExitCodes.UserError;
@@ -69,6 +72,8 @@ internal static class CommandLine
     {
         if (result.UnmatchedTokens is [string unmatched, ..])
             return $"'{unmatched}' is not {(unmatched.StartsWith('-') ? "an option" : "a command or an option")}; see ringfence --help";
+        Command command = result.CommandResult.Command;
+        if (command.Action is null) return $"no command is given; see ringfence {command.Name} --help";
         return result.Errors[0].Message.TrimEnd('.');
     }
 

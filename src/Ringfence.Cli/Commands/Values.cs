@@ -1,5 +1,6 @@
 using System.Globalization;
 using Ringfence.Machines;
+using Ringfence.Storage;
 using Ringfence.Virtualizability;
 
 namespace Ringfence.Cli.Commands;
@@ -9,7 +10,7 @@ internal static class Values
 {
     private static readonly (string Suffix, int Shift)[] Units =
     [
-        ("KiB", 10), ("MiB", 20), ("GiB", 30), ("KB", 10), ("MB", 20), ("GB", 30), ("K", 10), ("M", 20), ("G", 30), ("B", 0),
+        ("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40), ("KB", 10), ("MB", 20), ("GB", 30), ("TB", 40), ("K", 10), ("M", 20), ("G", 30), ("T", 40), ("B", 0),
     ];
 
     /// <summary>A memory size: bytes, or with a binary unit such as <c>512M</c> or <c>1GiB</c>.</summary>
@@ -29,6 +30,37 @@ internal static class Values
         if (!TrySize(text, out ulong bytes)) throw new UserErrorException($"--trace-limit: '{text}' is not a size (such as 64M, 1G or a number of bytes)");
         return bytes is >= Least and <= Most ? (long)bytes : throw new UserErrorException($"--trace-limit: '{text}' is out of range (64K to 1024G)");
     }
+
+    /// <summary>The size of a disk: bytes, or with a binary unit.</summary>
+    public static long DiskSize(string option, string text)
+    {
+        if (!TrySize(text, out ulong bytes)) throw new UserErrorException($"{option}: '{text}' is not a size (such as 512M, 10G or a number of bytes)");
+        return bytes is > 0 and <= 1UL << 60 ? (long)bytes : throw new UserErrorException($"{option}: '{text}' is out of range (1 to 1048576T)");
+    }
+
+    /// <summary>The size of a qcow2 image's clusters.</summary>
+    public static int ClusterSize(string option, string text) =>
+        TrySize(text, out ulong bytes) && bytes is >= 512 and <= 2 << 20 && ulong.IsPow2(bytes)
+            ? (int)bytes
+            : throw new UserErrorException($"{option}: '{text}' is not a power of two from 512 to 2M");
+
+    /// <summary>The format of an image that is there: <c>auto</c>, <c>raw</c>, <c>qcow2</c> or <c>iso</c>.</summary>
+    public static DiskImageFormat ImageFormat(string option, string text) => text switch
+    {
+        "auto" => DiskImageFormat.Auto,
+        "raw" => DiskImageFormat.Raw,
+        "qcow2" => DiskImageFormat.Qcow2,
+        "iso" => DiskImageFormat.Iso,
+        _ => throw new UserErrorException($"{option}: '{text}' is not auto, raw, qcow2 or iso"),
+    };
+
+    /// <summary>The format of an image that is made: <c>raw</c> or <c>qcow2</c>.</summary>
+    public static DiskImageFormat CopyFormat(string option, string text) => text switch
+    {
+        "raw" => DiskImageFormat.Raw,
+        "qcow2" => DiskImageFormat.Qcow2,
+        _ => throw new UserErrorException($"{option}: '{text}' is not qcow2 or raw"),
+    };
 
     private static bool TrySize(string text, out ulong bytes)
     {

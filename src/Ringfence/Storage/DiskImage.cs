@@ -71,8 +71,13 @@ public static class DiskImage
     /// <summary>Makes an empty raw image.</summary>
     /// <param name="path">Path on the host, where nothing is yet.</param>
     /// <param name="size">Bytes; rounded up to a multiple of 512.</param>
+    /// <param name="replace">Take the place of a file that is there, unless it is in use.</param>
     /// <exception cref="BlockImageException">It exists already, or the host refuses.</exception>
-    public static void CreateRaw(string path, long size) => Create(path, file => file.SetLength((size + 511) & -512));
+    public static void CreateRaw(string path, long size, bool replace = false) => Create(path, replace, file =>
+    {
+        file.SetLength((size + 511) & -512);
+        file.Flush();
+    });
 
     /// <summary>Makes an empty qcow2 image of version 3.</summary>
     /// <param name="path">Path on the host, where nothing is yet.</param>
@@ -80,8 +85,9 @@ public static class DiskImage
     /// <param name="backing">The file to read where nothing has been written, as the image is to name it: a relative path is one from the image's folder.</param>
     /// <param name="backingFormat">Its format.</param>
     /// <param name="clusterBytes">Bytes of a cluster: a power of two from 512 to 2 MiB.</param>
+    /// <param name="replace">Take the place of a file that is there, unless it is in use.</param>
     /// <exception cref="BlockImageException">It exists already, the backing file cannot be used, or the host refuses.</exception>
-    public static void CreateQcow2(string path, long? size, string? backing = null, DiskImageFormat backingFormat = DiskImageFormat.Auto, int clusterBytes = 65536)
+    public static void CreateQcow2(string path, long? size, string? backing = null, DiskImageFormat backingFormat = DiskImageFormat.Auto, int clusterBytes = 65536, bool replace = false)
     {
         string? format = null;
         if (backing is not null)
@@ -96,7 +102,7 @@ public static class DiskImage
         int bits = System.Numerics.BitOperations.Log2((uint)clusterBytes);
         if (clusterBytes != 1 << bits || bits is < Qcow2Header.MinClusterBits or > Qcow2Header.MaxClusterBits)
             throw new BlockImageException($"{path}: clusters have a power of two of bytes from 512 to 2 MiB, not {clusterBytes}");
-        Create(path, file => Qcow2Creation.Write(file, new Qcow2Creation.Request((size.Value + 511) & -512, bits, BackingFile: backing, BackingFormat: format)));
+        Create(path, replace, file => Qcow2Creation.Write(file, new Qcow2Creation.Request((size.Value + 511) & -512, bits, BackingFile: backing, BackingFormat: format)));
     }
 
     /// <summary>Looks at all tables of an image.</summary>
@@ -188,20 +194,10 @@ public static class DiskImage
         return $"{status.FileSystem}:{status.Inode}";
     }
 
-    private static void Create(string path, Action<ImageFile> write) => Guard(path, () =>
+    private static void Create(string path, bool replace, Action<ImageFile> write) => NewImage.Make(path, replace, unfinished =>
     {
-        using ImageFile file = ImageFile.Create(path);
-        try
-        {
-            write(file);
-        }
-        catch
-        {
-            File.Delete(path);
-            throw;
-        }
-
-        return 0;
+        using ImageFile file = ImageFile.Create(unfinished, path);
+        write(file);
     });
 
     // Errors of the host while an image is opened or made name it.

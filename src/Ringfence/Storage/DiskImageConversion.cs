@@ -1,5 +1,3 @@
-using Ringfence.Firmware;
-
 namespace Ringfence.Storage;
 
 /// <summary>Copies disks between formats. What is zero takes no room in the copy.</summary>
@@ -23,34 +21,14 @@ public static class DiskImageConversion
         options ??= new DiskImageConversionOptions();
         if (format is not (DiskImageFormat.Raw or DiskImageFormat.Qcow2)) throw new ArgumentOutOfRangeException(nameof(format), "It is raw or qcow2.");
         using BlockStore from = DiskImage.Open(source, new DiskImageOptions { ReadOnly = true, Format = options.SourceFormat });
-        if (Path.Exists(target)) CheckReplaceable(target, options.Replace);
-        string unfinished = $"{target}.{Guid.NewGuid().ToString("N")[..8]}.unfinished";
-        try
+        NewImage.Make(target, options.Replace, unfinished =>
         {
             if (format == DiskImageFormat.Raw) DiskImage.CreateRaw(unfinished, from.Length);
             else DiskImage.CreateQcow2(unfinished, from.Length, clusterBytes: options.ClusterBytes);
-            using (BlockStore to = DiskImage.Open(unfinished, new DiskImageOptions { Format = format }))
-            {
-                Copy(from, to, options.Progress, cancellation);
-                to.Flush();
-            }
-
-            cancellation.ThrowIfCancellationRequested();
-            File.Move(unfinished, target, options.Replace);
-        }
-        catch (Exception error)
-        {
-            Remove(unfinished);
-            if (error is BlockImageException || HostErrors.Describe(error) is null) throw;
-            throw new BlockImageException($"{target}: cannot be written: {HostErrors.OneLine(error)}", error);
-        }
-    }
-
-    // A disk that a machine is using is not replaced under it.
-    private static void CheckReplaceable(string target, bool replace)
-    {
-        if (!replace) throw new BlockImageException($"{target}: exists already");
-        using ImageFile locked = ImageFile.Open(target, readOnly: false);
+            using BlockStore to = DiskImage.Open(unfinished, new DiskImageOptions { Format = format });
+            Copy(from, to, options.Progress, cancellation);
+            to.Flush();
+        });
     }
 
     private static void Copy(BlockStore from, BlockStore to, Action<long, long>? progress, CancellationToken cancellation)
@@ -91,17 +69,5 @@ public static class DiskImageConversion
         }
 
         if (from < data.Length) to.Write(offset + from, data[from..]);
-    }
-
-    private static void Remove(string path)
-    {
-        try
-        {
-            File.Delete(path);
-        }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
-        {
-            // What went wrong before this is what is told.
-        }
     }
 }

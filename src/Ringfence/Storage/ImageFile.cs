@@ -64,22 +64,22 @@ internal sealed class ImageFile : IDisposable
     }
 
     /// <summary>Makes a file that does not exist yet, and locks it for writing.</summary>
-    /// <exception cref="BlockImageException">It exists, or the host refuses.</exception>
-    public static ImageFile Create(string path)
+    /// <param name="path">Its path.</param>
+    /// <param name="name">What messages call it; null: its path.</param>
+    /// <exception cref="IOException">It exists, or the host refuses.</exception>
+    public static ImageFile Create(string path, string? name = null)
     {
         SafeFileHandle? handle = null;
         try
         {
-            if (Path.Exists(path)) throw new BlockImageException($"{path}: exists already");
             handle = File.OpenHandle(path, FileMode.CreateNew, FileAccess.ReadWrite, FileShare.ReadWrite | FileShare.Delete, FileOptions.RandomAccess);
             Lock(handle, path, readOnly: false);
-            return new ImageFile(path, handle, isReadOnly: false);
+            return new ImageFile(name ?? path, handle, isReadOnly: false);
         }
-        catch (Exception error)
+        catch
         {
             handle?.Dispose();
-            if (error is BlockImageException || HostErrors.Describe(error) is not { } text) throw;
-            throw new BlockImageException($"{path}: {(error is IOException and not (FileNotFoundException or DirectoryNotFoundException) ? $"cannot be made: {HostErrors.OneLine(error)}" : text)}", error);
+            throw;
         }
     }
 
