@@ -202,6 +202,7 @@ internal sealed class AhciPort : IAtaTransport
         visitor.Field($"{_name}_stopped", ref _isStopped);
         _command &= CommandWritable;
         _interruptStatus &= InterruptBits;
+        _signatureWaits &= _device is not null;
         _device?.DescribeState(visitor, _name);
         Run();
     }
