@@ -41,6 +41,9 @@ internal sealed class ImageFile : IDisposable
     /// <summary>Bytes of the file.</summary>
     public long Length => Volatile.Read(ref _length);
 
+    /// <summary>Is told what is done to the file, for tests of what a crash of the host leaves behind; null: nobody.</summary>
+    public IImageFileObserver? Observer { get; set; }
+
     /// <summary>Opens an image that exists.</summary>
     /// <exception cref="BlockImageException">It does not exist, may not be used, or is in use.</exception>
     public static ImageFile Open(string path, bool readOnly, bool locked = true)
@@ -101,6 +104,7 @@ internal sealed class ImageFile : IDisposable
     public void Write(long offset, ReadOnlySpan<byte> data)
     {
         RandomAccess.Write(_handle, data, offset);
+        Observer?.Written(offset, data);
         if (offset + data.Length > _length) Volatile.Write(ref _length, offset + data.Length);
     }
 
@@ -108,18 +112,27 @@ internal sealed class ImageFile : IDisposable
     public void SetLength(long length)
     {
         RandomAccess.SetLength(_handle, length);
+        Observer?.LengthChanged(length);
         Volatile.Write(ref _length, length);
     }
 
     /// <summary>Makes bytes zero and gives their room back; false if the host cannot do that here.</summary>
-    public bool TryPunchHole(long offset, long length) =>
-        NativeFile.IsSupported && (offset >= Length || NativeFile.TryPunchHole(_handle, offset, Math.Min(length, Length - offset)));
+    public bool TryPunchHole(long offset, long length)
+    {
+        if (!NativeFile.IsSupported) return false;
+        if (offset >= Length) return true;
+        length = Math.Min(length, Length - offset);
+        if (!NativeFile.TryPunchHole(_handle, offset, length)) return false;
+        Observer?.Punched(offset, length);
+        return true;
+    }
 
     /// <summary>Returns when everything written is on the host's disk.</summary>
     public void Flush()
     {
         if (NativeFile.IsSupported) NativeFile.SynchronizeData(_handle);
         else RandomAccess.FlushToDisk(_handle);
+        Observer?.Synchronized();
     }
 
     /// <summary>What begins at an offset: data or a hole, and how long it is. Holes are found where the host tells about them.</summary>
