@@ -33,11 +33,11 @@ internal static class LowMemory
     /// <summary>End of conventional memory.</summary>
     public const ulong VideoMemory = 0xa_0000;
 
-    /// <summary>ACPI and MP tables.</summary>
+    /// <summary>ACPI, MP and SMBIOS tables.</summary>
     public const ulong Tables = 0xf_0000;
 
-    /// <summary>End of <see cref="Tables"/>.</summary>
-    public const ulong TablesEnd = 0x10_0000;
+    /// <summary>End of <see cref="Tables"/>: our own firmware's fonts and code follow.</summary>
+    public const ulong TablesEnd = 0xf_8000;
 
     private static readonly ushort[] SerialPortBases = [0x3f8, 0x2f8, 0x3e8, 0x2e8];
 

@@ -154,6 +154,10 @@ internal sealed partial class BiosDisk
                 return true;
             case >= 0x41 and <= 0x4e when !view.IsFloppy:
                 return ServeExtension(f, view);
+            case 0x41:
+                // Whether a drive has the extensions is asked of diskettes, too.
+                Return(f, view.Number, BadCommand);
+                return true;
             default:
                 Return(f, view.Number, BadCommand);
                 return false;

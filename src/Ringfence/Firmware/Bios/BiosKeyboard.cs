@@ -135,7 +135,9 @@ internal sealed class BiosKeyboard(FirmwareMachine machine, FirmwareOptions opti
     /// <summary>The oldest key. The old functions know neither keys that only 101-key keyboards have nor the code E0h.</summary>
     private ushort? Take(bool remove, bool extended)
     {
-        while (true)
+        // As often as keys fit: pointers that a program has broken may never meet.
+        const int MostKeys = (BiosData.EndOfKeys - BiosData.FirstKey) / 2;
+        for (int i = 0; i < MostKeys; i++)
         {
             ushort head = machine.Read16(BiosData.KeyHead);
             if (head == machine.Read16(BiosData.KeyTail)) return null;
@@ -156,6 +158,8 @@ internal sealed class BiosKeyboard(FirmwareMachine machine, FirmwareOptions opti
             if (remove || !known) machine.Write16(BiosData.KeyHead, Next(head));
             if (known) return key;
         }
+
+        return null;
     }
 
     /// <summary>Follows the keys that change what others mean.</summary>

@@ -174,7 +174,7 @@ internal sealed partial class BiosVideo
         (int column, int row) = Cursor(page);
         SetCursor(page, f.Dl, f.Dh);
         ulong at = ServiceFrame.Address(f.Es, f.Bp);
-        int count = Math.Min((int)f.Cx, 0x4000);
+        int count = Math.Min((int)f.Cx, 0x1000);
         byte attribute = f.Bl;
         for (int i = 0; i < count; i++)
         {
