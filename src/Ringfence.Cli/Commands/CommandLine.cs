@@ -37,7 +37,7 @@ internal static class CommandLine
                 return ExitCodes.Success;
             }
 
-            Command root = new("ringfence", "Ringfence: a virtual machine monitor for x86 PCs.") { new VersionOption(), new RunCommand(), new CompareCommand(), new TranslateCommand(), new AnalyzeCommand(), new ImageCommand() };
+            Command root = new("ringfence", "Ringfence: a virtual machine monitor for x86 PCs.") { new VersionOption(), new RunCommand(), new CompareCommand(), new TranslateCommand(), new AnalyzeCommand(), new ImageCommand(), new ScreenshotCommand() };
             AddExamples(root, Examples);
             foreach (Command command in root.Subcommands.Concat(root.Subcommands.SelectMany(c => c.Subcommands)))
                 if (command is IHasExamples examples) AddExamples(command, examples.Examples);

@@ -1,4 +1,6 @@
 using System.CommandLine;
+using Ringfence.Machines;
+using Ringfence.Storage;
 
 namespace Ringfence.Cli.Commands;
 
@@ -14,6 +16,11 @@ internal sealed class GuestOptionSet
     private readonly Option<string> _firmware = Text("--firmware", "FILE", "A raw ROM of 64 KiB to 1 MiB, started at the reset vector, instead of a kernel.");
     private readonly Option<string> _memory = Text("--memory", "SIZE", $"Guest RAM: bytes, or with K, M or G. Taken from the host where it is touched. [default: {DefaultMemory}]");
     private readonly Option<string> _cpus = Text("--cpus", "N", "Processors, 1 to 8. [default: 1]");
+    private readonly Option<string[]> _disk = Texts("--disk", "FILE[,if=IF]", "A hard disk: a raw or qcow2 image, connected by virtio (default) or ide; also ,format=raw|qcow2 and ,readonly. May be repeated.");
+    private readonly Option<string[]> _cdrom = Texts("--cdrom", "FILE", "A CD-ROM drive with an ISO image in it. May be repeated.");
+    private readonly Option<string[]> _floppy = Texts("--floppy", "FILE", "A floppy drive with an image in it, at most two.");
+    private readonly Option<bool> _snapshot = new("--snapshot") { Description = "What the guest writes to its disks is thrown away at the end." };
+    private readonly Option<string> _vgaBios = Text("--vga-bios", "FILE", "The display adapter's BIOS. [default: vgabios-stdvga.bin beside the firmware, if it is there]");
     private readonly Option<string> _timeout;
 
     /// <summary>Makes the options of one command.</summary>
@@ -21,7 +28,7 @@ internal sealed class GuestOptionSet
     public GuestOptionSet(string timeout) => _timeout = Text("--timeout", "SECONDS", timeout);
 
     /// <summary>What is booted in what.</summary>
-    public IEnumerable<Option> Machine => [_kernel, _initrd, _rootfs, _append, _firmware, _memory, _cpus];
+    public IEnumerable<Option> Machine => [_kernel, _initrd, _rootfs, _append, _firmware, _vgaBios, _disk, _cdrom, _floppy, _snapshot, _memory, _cpus];
 
     /// <summary><c>--timeout</c>.</summary>
     public Option Timeout => _timeout;
@@ -45,6 +52,11 @@ internal sealed class GuestOptionSet
             RootFolder = result.GetValue(_rootfs),
             CommandLine = result.GetValue(_append),
             Firmware = result.GetValue(_firmware),
+            VgaBios = result.GetValue(_vgaBios),
+            Drives = [
+                .. (result.GetValue(_disk) ?? []).Select(text => Values.Disk(text, result.GetValue(_snapshot))),
+                .. (result.GetValue(_cdrom) ?? []).Select(path => new DriveOptions { Kind = DriveKind.CdRom, Path = path }),
+                .. (result.GetValue(_floppy) ?? []).Select(path => new DriveOptions { Kind = DriveKind.Floppy, Path = path, Image = new DiskImageOptions { Snapshot = result.GetValue(_snapshot) } })],
             MemoryBytes = Values.MemorySize(result.GetValue(_memory) ?? DefaultMemory),
             Processors = Values.ProcessorCount(result.GetValue(_cpus) ?? "1"),
             Timeout = result.GetValue(_timeout) is { } timeout ? Values.Timeout(timeout) : null,
@@ -60,6 +72,8 @@ internal sealed class GuestOptionSet
             throw new UserErrorException("--kernel and --firmware exclude each other");
         }
 
+        if (options.VgaBios is not null && options.Firmware is null) throw new UserErrorException("--vga-bios needs --firmware");
+        if (options.IsBuiltIn && options.Drives.Count > 0) throw new UserErrorException($"--{options.Drives[0].Kind.ToString().ToLowerInvariant()} needs --firmware or --kernel");
         return options;
     }
 }

@@ -1,3 +1,5 @@
+using Ringfence.Machines;
+
 namespace Ringfence.Cli.Commands;
 
 /// <summary>Which guest runs in which machine, whatever executes it; checked as far as that goes without looking at files.</summary>
@@ -12,6 +14,10 @@ internal sealed record GuestOptions
     public string? CommandLine { get; init; }
 
     public string? Firmware { get; init; }
+
+    public string? VgaBios { get; init; }
+
+    public required IReadOnlyList<DriveOptions> Drives { get; init; }
 
     public required ulong MemoryBytes { get; init; }
 

@@ -52,6 +52,9 @@ internal sealed record RunOptions
 
     public required bool TimesExits { get; init; }
 
+    /// <summary>Shows the guest's screen in the terminal.</summary>
+    public required bool ShowsScreen { get; init; }
+
     public string? Trace { get; init; }
 
     public required long TraceBytes { get; init; }

@@ -160,6 +160,40 @@ internal static class Values
         _ => throw new UserErrorException($"--mode: '{text}' is not real, protected, vm86 or long"),
     };
 
+    /// <summary>A disk: a path, then options behind commas.</summary>
+    public static DriveOptions Disk(string text, bool snapshot)
+    {
+        string[] parts = text.Split(',');
+        DiskImageOptions image = new() { Snapshot = snapshot };
+        DriveOptions drive = new() { Path = parts[0] };
+        if (parts[0].Length == 0) throw new UserErrorException($"--disk: '{text}' has no file name");
+        foreach (string part in parts[1..])
+        {
+            switch (part)
+            {
+                case "if=virtio":
+                    drive = drive with { Interface = DriveInterface.Virtio };
+                    break;
+                case "if=ide":
+                    drive = drive with { Interface = DriveInterface.Ide };
+                    break;
+                case "format=raw":
+                    image = image with { Format = DiskImageFormat.Raw };
+                    break;
+                case "format=qcow2":
+                    image = image with { Format = DiskImageFormat.Qcow2 };
+                    break;
+                case "readonly":
+                    image = image with { ReadOnly = true };
+                    break;
+                default:
+                    throw new UserErrorException($"--disk: '{part}' is not if=virtio, if=ide, format=raw, format=qcow2 or readonly");
+            }
+        }
+
+        return drive with { Image = image };
+    }
+
     /// <summary>A size of code.</summary>
     public static int CodeBits(string text) => text switch
     {
@@ -195,12 +229,12 @@ internal static class Values
     }
 
     /// <summary>Seconds to run at most.</summary>
-    public static TimeSpan Timeout(string text)
+    public static TimeSpan Timeout(string text, string option = "--timeout")
     {
         const double MostSeconds = 1e9;
         return double.TryParse(text, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double seconds) && seconds is > 0 and <= MostSeconds
             ? TimeSpan.FromSeconds(seconds)
-            : throw new UserErrorException($"--timeout: '{text}' is not a number of seconds above 0");
+            : throw new UserErrorException($"{option}: '{text}' is not a number of seconds above 0");
     }
 
     /// <summary>Where output goes: <c>stdio</c>, <c>file:PATH</c> or <c>null</c>.</summary>

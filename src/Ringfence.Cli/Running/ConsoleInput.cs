@@ -4,18 +4,31 @@ using Ringfence.Machines;
 namespace Ringfence.Cli.Running;
 
 /// <summary>
-/// Carries standard input to a serial port: keys one by one from a raw terminal, with the monitor's own key sequences taken out; anything
+/// Carries standard input to the guest: keys one by one from a raw terminal, with the monitor's own key sequences taken out; anything
 /// else byte for byte, no faster than the guest takes it. The end of the input does not end the machine.
 /// </summary>
-/// <param name="console">The serial port.</param>
+/// <param name="write">Gives the guest bytes.</param>
+/// <param name="isBusy">Whether the guest has not taken all of them yet.</param>
 /// <param name="interactive">Whether standard input is the raw terminal.</param>
 /// <param name="requested">Called with what the user asks the monitor for.</param>
-internal sealed class ConsoleInput(SerialConsole console, bool interactive, Action<ConsoleRequest> requested)
+internal sealed class ConsoleInput(Action<byte[]> write, Func<bool> isBusy, bool interactive, Action<ConsoleRequest> requested)
 {
     private const int ChunkBytes = 4096;
     private const int PollMilliseconds = 2;
 
     private readonly EscapeDecoder _decoder = new();
+
+    /// <summary>Carries it to a serial port.</summary>
+    public ConsoleInput(SerialConsole console, bool interactive, Action<ConsoleRequest> requested)
+        : this(bytes => console.Write(bytes), () => console.PendingInput > 0, interactive, requested)
+    {
+    }
+
+    /// <summary>Carries the keys of a raw terminal to the guest's keyboard.</summary>
+    public ConsoleInput(Screen screen, Action<ConsoleRequest> requested)
+        : this(bytes => Press(screen, bytes), () => false, interactive: true, requested)
+    {
+    }
 
     /// <summary>Begins, on a thread of its own that ends with the process.</summary>
     public void Start() => new Thread(Run) { IsBackground = true, Name = "stdin" }.Start();
@@ -30,8 +43,8 @@ internal sealed class ConsoleInput(SerialConsole console, bool interactive, Acti
             {
                 if (!interactive)
                 {
-                    console.Write(buffer.AsSpan(0, read));
-                    while (console.PendingInput > 0) Thread.Sleep(PollMilliseconds);
+                    write(buffer[..read]);
+                    while (isBusy()) Thread.Sleep(PollMilliseconds);
                     continue;
                 }
 
@@ -42,12 +55,17 @@ internal sealed class ConsoleInput(SerialConsole console, bool interactive, Acti
                     if (request != ConsoleRequest.None) requested(request);
                 }
 
-                if (keys.Count > 0) console.Write([.. keys]);
+                if (keys.Count > 0) write([.. keys]);
             }
         }
         catch (Exception error) when (error is IOException or ObjectDisposedException)
         {
             // A terminal that has gone away is the end of the input.
         }
+    }
+
+    private static void Press(Screen screen, byte[] bytes)
+    {
+        foreach (KeyChord chord in TerminalKeys.Decode(bytes)) chord.Press(screen);
     }
 }

@@ -2,6 +2,7 @@ using System.ComponentModel;
 using Ringfence.Cli.Commands;
 using Ringfence.Firmware;
 using Ringfence.Machines;
+using Ringfence.Storage;
 
 namespace Ringfence.Cli.Running;
 
@@ -14,7 +15,16 @@ internal static class MachineFactory
     {
         try
         {
-            return new MachineOptions { MemoryBytes = guest.MemoryBytes, ProcessorCount = guest.Processors, Boot = CreateBoot(guest) };
+            return new MachineOptions
+            {
+                MemoryBytes = guest.MemoryBytes,
+                ProcessorCount = guest.Processors,
+                Boot = CreateBoot(guest),
+                Drives = guest.Drives,
+                Display = guest.Firmware is null ? null : new DisplayOptions { Bios = FindVgaBios(guest) },
+                HasEntropySource = guest.Drives.Count > 0,
+                Report = line => Messages.Write($"ringfence: {line}"),
+            };
         }
         catch (ArgumentException error)
         {
@@ -31,7 +41,7 @@ internal static class MachineFactory
         {
             return VirtualMachine.Create(options);
         }
-        catch (ArgumentException error)
+        catch (Exception error) when (error is ArgumentException or BlockImageException)
         {
             throw new UserErrorException(error.Message);
         }
@@ -39,6 +49,14 @@ internal static class MachineFactory
         {
             throw new UserErrorException($"the host refuses {options.MemoryBytes >> 20} MiB of memory for the guest: {error.Message}");
         }
+    }
+
+    private static BootFile? FindVgaBios(GuestOptions guest)
+    {
+        const string Usual = "vgabios-stdvga.bin";
+        if (guest.VgaBios is { } named) return BootFile.FromPath(named);
+        string beside = Path.Combine(Path.GetDirectoryName(Path.GetFullPath(guest.Firmware!))!, Usual);
+        return File.Exists(beside) ? BootFile.FromPath(beside) : null;
     }
 
     private static BootSource CreateBoot(GuestOptions guest)

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Runtime.InteropServices;
+using System.Text;
 using Ringfence.Cli.Commands;
 using Ringfence.Cli.Host;
 using Ringfence.Execution.Translation.Listing;
@@ -92,9 +93,16 @@ internal sealed class MachineRunner : IDisposable
         {
             if (terminal is not null) Messages.Write("ringfence: Ctrl-A X quits, Ctrl-A H helps");
             TimeSpan startTime = DateTime.Now - Process.GetCurrentProcess().StartTime;
+            using CancellationTokenSource displayEnds = new();
+            Task display = _options.ShowsScreen && Terminal.IsOutputTerminal
+                ? new TerminalDisplay(Console.Out).RunAsync(_machine.Screen!, () => (Console.WindowWidth, Console.WindowHeight), displayEnds.Token)
+                : Task.CompletedTask;
             _machine.Start();
             StartInput(terminal);
             (string reason, int exitCode, string message) = RunEnd.Await(_machine, _options.Guest.Timeout, _interruption.Task);
+            displayEnds.Cancel();
+            display.GetAwaiter().GetResult();
+            if (_options.ShowsScreen && _machine.Screen!.ReadText() is { } last) WriteStandardOutput(Encoding.UTF8.GetBytes(last.ToString().TrimEnd() + "\n"));
             terminal?.Restore();
             if (message.Length > 0) Tell(message);
             if (_options.Statistics is { } request)
@@ -118,7 +126,7 @@ internal sealed class MachineRunner : IDisposable
         }
     }
 
-    private bool UsesStandardInput => _options.SerialPorts.Any(s => s.Kind == ConnectionKind.Stdio);
+    private bool UsesStandardInput => _options.ShowsScreen || _options.SerialPorts.Any(s => s.Kind == ConnectionKind.Stdio);
 
     private void Tell(string message)
     {
@@ -129,13 +137,21 @@ internal sealed class MachineRunner : IDisposable
 
     private void StartInput(Terminal? terminal)
     {
-        int port = _options.SerialPorts.ToList().FindIndex(s => s.Kind == ConnectionKind.Stdio);
-        if (port < 0 || (terminal is null && Terminal.IsInputTerminal)) return;
-        new ConsoleInput(_machine.Serial[port], terminal is not null, request =>
+        void Requested(ConsoleRequest request)
         {
             if (request == ConsoleRequest.Quit) _interruption.TrySetResult(new RunEnd("stopped", ExitCodes.Success));
-            else Messages.Write("\n" + Keys);
-        }).Start();
+            else if (!_options.ShowsScreen) Messages.Write("\n" + Keys);
+        }
+
+        if (_options.ShowsScreen)
+        {
+            if (terminal is not null) new ConsoleInput(_machine.Screen!, Requested).Start();
+            return;
+        }
+
+        int port = _options.SerialPorts.ToList().FindIndex(s => s.Kind == ConnectionKind.Stdio);
+        if (port < 0 || (terminal is null && Terminal.IsInputTerminal)) return;
+        new ConsoleInput(_machine.Serial[port], terminal is not null, Requested).Start();
     }
 
     private void Connect(GuestConsole console, string option, Connection connection)

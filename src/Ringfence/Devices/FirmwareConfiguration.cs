@@ -19,7 +19,8 @@ internal sealed class FirmwareConfiguration : IBusDevice, IStateful, IResettable
     private const ushort FeaturesKey = 0x01;
     private const ushort DirectoryKey = 0x19;
     private const ushort FirstFile = 0x20;
-    private const ushort KeyMask = 0x3fff;
+    // Bit 14 once asked for writing; bit 15 is that of items of the architecture.
+    private const ushort KeyMask = 0xbfff;
     private const uint Features = 3;
     private const int NameBytes = 56;
     private const int DataOffset = 1;

@@ -45,6 +45,18 @@ public sealed record MachineOptions
     /// <summary>What the machine starts with.</summary>
     public required BootSource Boot { get; init; }
 
+    /// <summary>Disks, CD-ROM and floppy drives.</summary>
+    public IReadOnlyList<DriveOptions> Drives { get; init; } = [];
+
+    /// <summary>The display adapter; null: the machine has none.</summary>
+    public DisplayOptions? Display { get; init; }
+
+    /// <summary>A virtio source of entropy.</summary>
+    public bool HasEntropySource { get; init; }
+
+    /// <summary>Takes lines for the user, such as that an image was repaired or that the host's disk fails. Any thread.</summary>
+    public Action<string>? Report { get; init; }
+
     /// <summary>Serial ports, 0 to 4: COM1 to COM4 at 3F8h, 2F8h, 3E8h, 2E8h.</summary>
     public int SerialPorts { get; init; } = 2;
 
@@ -80,6 +92,13 @@ public sealed record MachineOptions
         if (SerialPorts is < 0 or > 4) throw new ArgumentException("A machine has 0 to 4 serial ports.");
         if (TranscriptCharacters < 256) throw new ArgumentException("A console keeps at least 256 characters.");
         if (!Enum.IsDefined(Engine)) throw new ArgumentException("There is no such engine.");
+        foreach (DriveOptions drive in Drives)
+        {
+            if (drive.Path is null && drive.Kind == DriveKind.Disk) throw new ArgumentException("A disk needs an image.");
+        }
+
+        if (Drives.Count(d => d.Kind == DriveKind.Floppy) > 2) throw new ArgumentException("A machine has at most two floppy drives.");
+
         if (Boot is null) throw new ArgumentException("The machine has nothing to start with.");
     }
 }

@@ -1,4 +1,7 @@
 using Ringfence.Devices;
+using Ringfence.Devices.Storage;
+using Ringfence.Devices.Video;
+using Ringfence.Devices.Virtio;
 using Ringfence.Firmware;
 using Ringfence.Firmware.Bios;
 using Ringfence.Memory;
@@ -17,6 +20,10 @@ internal sealed unsafe class Pc : IDisposable
 
     private readonly MachineOptions _options;
     private readonly Action<EndRequest> _end;
+    private const int FirstVirtioDevice = 4;
+    private const int MostBiosBytes = 64 << 10;
+
+    private readonly RandomSource _random = null!;
     private readonly List<IResettable> _resettable = [];
     private readonly List<IStateful> _stateful = [];
     private readonly List<SerialConsole> _serial = [];
@@ -28,6 +35,9 @@ internal sealed unsafe class Pc : IDisposable
     private PciHostBridge? _pci;
     private FirmwareConfiguration? _firmwareConfiguration;
     private FirmwareServices? _firmwareServices;
+    private FrameBufferMemory? _frameBuffer;
+    private VgaAdapter? _vga;
+    private KeyboardController8042? _keyboard;
 
     /// <summary>Builds a PC in its power-on state.</summary>
     /// <param name="options">What it is made of.</param>
@@ -43,7 +53,9 @@ internal sealed unsafe class Pc : IDisposable
             Clock = options.Deterministic
                 ? new InstructionClock(Memory.DeviceLock)
                 : new HostClock($"{options.Name} clock", Memory.DeviceLock, exception => _end(new EndRequest(MachineExitReason.InternalError, 4, Exception: exception)));
-            var bus = new PcBus(this, new RandomSource(options.Seed ?? (options.Deterministic ? 0UL : null)));
+            _random = new RandomSource(options.Seed ?? (options.Deterministic ? 0UL : null));
+            var bus = new PcBus(this, _random);
+            Drives = new PcDrives(options, Clock, Memory.DeviceLock, exception => _end(new EndRequest(MachineExitReason.InternalError, 4, Exception: exception)));
             for (int i = 0; i < options.ProcessorCount; i++) Processors = [.. Processors, new Processor(i, Memory, bus)];
             foreach (Processor processor in Processors)
             {
@@ -67,6 +79,12 @@ internal sealed unsafe class Pc : IDisposable
 
     /// <summary>Guest time.</summary>
     public MachineClock Clock { get; } = null!;
+
+    /// <summary>The drives.</summary>
+    public PcDrives Drives { get; } = null!;
+
+    /// <summary>The display adapter's screen, with keyboard and mouse; null if there is none.</summary>
+    public Screen? Screen { get; private set; }
 
     /// <summary>The I/O ports.</summary>
     public PortBus Ports { get; } = new();
@@ -207,7 +225,10 @@ internal sealed unsafe class Pc : IDisposable
         // From here on consoles reach no device any more, and no timer runs.
         lock (Memory.DeviceLock) _disposed = true;
         Clock?.Dispose();
+        Drives?.Dispose();
         foreach (Processor processor in Processors) processor.Dispose();
+        _vga?.Close();
+        _frameBuffer?.Dispose();
         Memory.Dispose();
     }
 
@@ -226,14 +247,16 @@ internal sealed unsafe class Pc : IDisposable
         var timer = Add(new IntervalTimer8254(Clock, Irq(0)));
         Ports.Map("pit", IntervalTimer8254.Port, IntervalTimer8254.PortLength, timer);
         Ports.Map("port-b", IntervalTimer8254.SystemControlPortB, 1, timer.ControlPort);
-        Ports.Map("rtc", RealTimeClock.Port, RealTimeClock.PortLength, Add(new RealTimeClock(Clock, Irq(8), Memory.LowRamEnd, Memory.HighRamEnd - (1UL << 32))));
+        var clock = Add(new RealTimeClock(Clock, Irq(8), Memory.LowRamEnd, Memory.HighRamEnd - (1UL << 32)));
+        Ports.Map("rtc", RealTimeClock.Port, RealTimeClock.PortLength, clock);
+        if (Drives.Floppies.Count > 0) AddFloppies(clock);
         Ports.Map("post-code", PostCode.Port, 1, Add(new PostCode()));
         for (int i = 0; i < _options.SerialPorts; i++) AddSerialPort(i);
 
         var a20 = new A20Gate(SetA20);
         var resetControl = Add(new ResetControl(a20, RequestReset));
         Ports.Map("port-a", ResetControl.SystemControlPortA, 1, resetControl);
-        var keyboard = Add(new KeyboardController8042(Irq(1), Irq(12), a20, RequestReset));
+        KeyboardController8042 keyboard = _keyboard = Add(new KeyboardController8042(Irq(1), Irq(12), a20, RequestReset));
         Ports.Map("i8042-data", KeyboardController8042.DataPortNumber, 1, keyboard.DataPort);
         Ports.Map("i8042-command", KeyboardController8042.CommandPortNumber, 1, keyboard.CommandPort);
         AddPci(resetControl);
@@ -256,7 +279,13 @@ internal sealed unsafe class Pc : IDisposable
         Ports.Map("pci", PciHostBridge.Port, PciHostBridge.PortLength, hostBridge);
         var router = new PciInterruptRouter(hostBridge.IsaBridge, Irq);
         hostBridge.IsaBridge.RoutesChanged = router.Update;
-        _firmwareConfiguration = Add(new FirmwareConfiguration(new BusMaster(Memory)));
+        var master = new BusMaster(Memory);
+        _firmwareConfiguration = Add(new FirmwareConfiguration(master));
+        if (Drives.CreateIde(master, Irq) is { } ide) AddIde(ide);
+        if (_options.Display is { } display) AddDisplay(display);
+        int device = FirstVirtioDevice;
+        foreach (VirtioDevice virtio in Drives.Virtio) hostBridge.Bus.Add(device++, 0, new VirtioFunction(virtio, master, SendMessage));
+        if (_options.HasEntropySource) hostBridge.Bus.Add(device, 0, new VirtioFunction(new VirtioRandom("rng0", _random.Next), master, SendMessage));
         foreach (PciFunction function in hostBridge.Bus.Functions)
         {
             int pin = (int)function.Read(0x3d, 1);
@@ -266,6 +295,57 @@ internal sealed unsafe class Pc : IDisposable
         _stateful.AddRange(hostBridge.Bus.Functions);
         new PciAddressDecoder(hostBridge.Bus, Ports, Memory, () => _control?.RequestFlush()).Attach();
     }
+
+    private void AddFloppies(RealTimeClock clock)
+    {
+        var dma = Add(new DmaController8237(new BusMaster(Memory)));
+        Ports.Map("dma-first", DmaController8237.FirstPort, DmaController8237.FirstPortLength, dma.First);
+        Ports.Map("dma-second", DmaController8237.SecondPort, DmaController8237.SecondPortLength, dma.Second);
+        Ports.Map("dma-pages", DmaController8237.PagePort, DmaController8237.PagePortLength, dma.Pages);
+        var floppy = Add(new FloppyController(Clock, Irq(FloppyController.Interrupt), dma, [.. Drives.Floppies]));
+        Ports.Map("floppy", FloppyController.Port, FloppyController.PortLength, floppy);
+        Ports.Map("floppy-input", FloppyController.InputPortNumber, 1, floppy.InputPort);
+        byte TypeOf(int drive) => drive < Drives.Floppies.Count ? FloppyGeometry.DriveFor(Drives.Floppies[drive].Medium?.Length) : (byte)0;
+        clock.RecordFloppyDrives(TypeOf(0), TypeOf(1));
+    }
+
+    private void AddIde(IdeController ide)
+    {
+        _pci!.Bus.Add(1, 1, ide);
+        Ports.Map("ide-primary", IdeController.PrimaryPort, IdeController.PortLength, ide.Primary.CommandPorts);
+        Ports.Map("ide-primary-control", IdeController.PrimaryControlPort, 1, ide.Primary.ControlPort);
+        Ports.Map("ide-secondary", IdeController.SecondaryPort, IdeController.PortLength, ide.Secondary.CommandPorts);
+        Ports.Map("ide-secondary-control", IdeController.SecondaryControlPort, 1, ide.Secondary.ControlPort);
+    }
+
+    private void AddDisplay(DisplayOptions options)
+    {
+        const int DisplayDevice = 2;
+        _frameBuffer = new FrameBufferMemory(DisplayOptions.MemoryBytes);
+        VgaAdapter vga = _vga = Add(new VgaAdapter(Clock, new ComparedFrameMemory(_frameBuffer), Memory.DeviceLock));
+        Screen = new Screen(vga.Output, PressKey, MoveMouse);
+        Ports.Map("vga", VgaAdapter.Port, VgaAdapter.PortLength, vga.LegacyPorts);
+        Ports.Map("vga-display", BochsDisplay.Port, BochsDisplay.PortLength, vga.Display);
+        Memory.MapDevice("vga-window", VgaAdapter.WindowAddress, VgaAdapter.WindowLength, vga.LegacyWindow);
+        byte[] rom = options.Bios?.ReadAll(MostBiosBytes, "a video BIOS") ?? [];
+        _pci!.Bus.Add(DisplayDevice, 0, new VgaPciFunction(vga, _frameBuffer, rom));
+    }
+
+    /// <summary>True: the keyboard has taken it, or the machine is gone.</summary>
+    private bool PressKey(Key key, bool down)
+    {
+        lock (Memory.DeviceLock) return _disposed || (down ? _keyboard!.KeyDown(key) : _keyboard!.KeyUp(key));
+    }
+
+    private void MoveMouse(int x, int y, int wheel, int buttons)
+    {
+        lock (Memory.DeviceLock)
+        {
+            if (!_disposed) _keyboard!.MoveMouse(x, y, wheel, buttons);
+        }
+    }
+
+    private void SendMessage(ulong address, uint data) => Apics.DeliverMessageSignaled(address, data);
 
     private void AddLocalApic(Processor processor, PcBus bus)
     {

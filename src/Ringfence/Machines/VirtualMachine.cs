@@ -62,6 +62,9 @@ public sealed class VirtualMachine : IDisposable, IAsyncDisposable
     /// <summary>The other ends of the serial ports, COM1 first.</summary>
     public IReadOnlyList<SerialConsole> Serial => _pc.Serial;
 
+    /// <summary>The screen, the keyboard and the mouse; null if the machine has no display adapter.</summary>
+    public Screen? Screen => _pc.Screen;
+
     /// <summary>What the guest writes to port E9h.</summary>
     public GuestConsole DebugConsole => _pc.DebugOutput;
 
@@ -375,6 +378,7 @@ public sealed class VirtualMachine : IDisposable, IAsyncDisposable
         var exit = new MachineExit(request.Reason, request.ExitCode, report);
         string ended = exit.Report.Length == 0 ? $"the machine has ended ({exit.Reason})." : $"the machine has ended.{Environment.NewLine}{exit.Report}{Environment.NewLine}";
         foreach (GuestConsole console in Consoles) console.Complete(ended);
+        Screen?.Complete(ended);
         foreach (GuestConsole console in Consoles) console.Drain(DrainTime);
         _completion.TrySetResult(exit);
     }

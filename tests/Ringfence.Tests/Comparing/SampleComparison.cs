@@ -19,7 +19,7 @@ internal static class SampleComparison
         new CompareOptions
         {
             Command = $"ringfence compare --kernel {guest}",
-            Guest = new GuestOptions { Kernel = guest, InitialRamDisks = [], MemoryBytes = 256 << 20, Processors = 1 },
+            Guest = new GuestOptions { Kernel = guest, InitialRamDisks = [], Drives = [], MemoryBytes = 256 << 20, Processors = 1 },
             Engines = [EngineKind.Interpreter, EngineKind.Translator],
             Repetitions = 1,
             Count = true,

@@ -22,8 +22,8 @@ internal sealed class AhciController : PciFunction
     private const int PortsImplemented = 0x0c;
     private const int VersionRegister = 0x10;
 
-    // S64A, SCLO, 6 Gb/s, SAM, 32 command slots.
-    private const uint CapabilityBits = 0x8000_0000 | 1u << 24 | 3u << 20 | 1u << 18 | 31u << 8 | (PortCount - 1);
+    // S64A, SAM, SCLO, 1.5 Gb/s, 32 command slots.
+    private const uint CapabilityBits = 0x8000_0000 | 1u << 24 | 1u << 20 | 1u << 18 | 31u << 8 | (PortCount - 1);
     private const uint Version13 = 0x0001_0300;
     private const uint AhciEnable = 0x8000_0000;
     private const uint InterruptEnable = 0x02;

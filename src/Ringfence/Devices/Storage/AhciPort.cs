@@ -43,7 +43,7 @@ internal sealed class AhciPort : IAtaTransport
 
     private const uint Exchanged = 1u << 26;
     private const uint DetectionMask = 0x0f;
-    private const uint LinkUp = 0x133;
+    private const uint LinkUp = 0x113;
     private const uint NoTaskFile = 0x7f;
     private const int NoSlot = -1;
 
@@ -106,9 +106,6 @@ internal sealed class AhciPort : IAtaTransport
 
     /// <summary>Has the port an interrupt that is enabled?</summary>
     public bool IsInterrupting => (Status & _interruptEnable) != 0;
-
-    /// <inheritdoc/>
-    public bool IsSerial => true;
 
     // PCS shows what stands in PxSERR.
     private uint Status => _interruptStatus | ((_sataError & Exchanged) != 0 ? PortChanged : 0);

@@ -444,7 +444,7 @@ internal sealed class AtaDisk(BlockDrive drive, string serial) : AtaDevice(drive
             [169] = 0x0001,
             [217] = 0x0001,
         };
-        identity.Describe(serial, "RINGFENCE DISK", _transferMode, Transport!.IsSerial);
+        identity.Describe(serial, "RINGFENCE DISK", _transferMode);
         identity.SetDouble(57, (uint)(currentCylinders * _heads * _sectors));
         identity.SetDouble(60, (uint)Math.Min(total, 0x0fff_ffff));
         identity.SetDouble(100, (uint)total);

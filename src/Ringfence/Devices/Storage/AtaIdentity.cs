@@ -18,8 +18,7 @@ internal sealed class AtaIdentity
     /// <param name="serial">Serial number, at most 20 characters.</param>
     /// <param name="model">Model, at most 40 characters.</param>
     /// <param name="transferMode">Mode chosen by SET FEATURES.</param>
-    /// <param name="isSerial">It hangs on Serial ATA (Serial ATA 2.6, 13.2.1: word 76 tells the speeds, word 93 is zero).</param>
-    public void Describe(string serial, string model, byte transferMode, bool isSerial)
+    public void Describe(string serial, string model, byte transferMode)
     {
         Text(10, 10, serial);
         Text(23, 4, "1.0");
@@ -33,8 +32,7 @@ internal sealed class AtaIdentity
         this[65] = this[66] = this[67] = this[68] = 120;
         this[80] = 0x00f0;
         this[88] = 0x003f | Selected(transferMode, 0x40);
-        this[76] = isSerial ? 0x000e : 0;
-        this[93] = isSerial ? 0 : 0x6001;
+        this[93] = 0x6001;
     }
 
     /// <summary>A number of two words.</summary>

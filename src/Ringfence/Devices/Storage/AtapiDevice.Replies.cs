@@ -34,7 +34,7 @@ internal sealed partial class AtapiDevice
             [87] = 0x4000,
             [126] = 0x0000,
         };
-        identity.Describe(serial, "RINGFENCE CD-ROM", _transferMode, Transport!.IsSerial);
+        identity.Describe(serial, "RINGFENCE CD-ROM", _transferMode);
         return identity.ToBytes();
     }
 

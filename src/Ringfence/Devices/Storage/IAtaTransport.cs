@@ -6,9 +6,6 @@ namespace Ringfence.Devices.Storage;
 /// </summary>
 internal interface IAtaTransport
 {
-    /// <summary>Is it Serial ATA? Devices say so when they identify themselves.</summary>
-    bool IsSerial { get; }
-
     /// <summary>Receives a command packet.</summary>
     void ReceivePacket(AtaDevice device, Memory<byte> packet, Action done);
 

@@ -54,9 +54,6 @@ internal sealed class IdeChannel : IAtaTransport
     /// <summary>Accesses that no correct driver makes.</summary>
     public ulong MisuseCount { get; private set; }
 
-    /// <inheritdoc/>
-    public bool IsSerial => false;
-
     private Slot Selected => _slots[_selected];
 
     private bool IsEmpty => _slots[0].Device is null && _slots[1].Device is null;
