@@ -73,14 +73,35 @@ extract() {
   echo "$4: from $(basename "$deb")"
 }
 
-# kernel META TARGET: the kernel image a meta package depends on.
-kernel() {
+# kernel_package META: prints the package of the kernel that a meta package depends on.
+kernel_package() {
   local meta=$1 name
-  if [ -s "$guests/$2" ]; then echo "$2: here already"; return; fi
   retry update amd64 "$meta" || fail "no package index has $meta: $(tail -n 1 "$state/update.log")"
   name=$(apt amd64 apt-cache show --no-all-versions "$meta" | sed -n 's/^Depends: \(linux-image-[^ ,]*\).*/\1/p' | head -n 1)
   [ -n "$name" ] || fail "$meta names no kernel."
-  extract amd64 "$name" './boot/vmlinuz-*' "$2"
+  echo "$name"
+}
+
+# kernel META TARGET: the kernel image a meta package depends on.
+kernel() {
+  if [ -s "$guests/$2" ]; then echo "$2: here already"; return; fi
+  extract amd64 "$(kernel_package "$1")" './boot/vmlinuz-*' "$2"
+}
+
+# modules META TARGET NAME...: modules of that kernel, in one folder, and a script that loads them in the order given.
+modules() {
+  local meta=$1 target=$2 deb name
+  shift 2
+  if [ -s "$guests/$target/load" ]; then echo "$target: here already"; return; fi
+  # Kernel and modules are of one version.
+  rm -f -- "$guests/vmlinuz-amd64"
+  deb=$(package amd64 "$(kernel_package "$meta")")
+  rm -rf -- "${guests:?}/$target" && mkdir -p "$guests/$target"
+  local patterns=()
+  for name in "$@"; do patterns+=("*/$name.ko"); done
+  dpkg-deb --fsys-tarfile "$deb" | tar -x -C "$guests/$target" --wildcards --transform 's,.*/,,' "${patterns[@]}" || fail "$meta lacks a module of: $*"
+  for name in "$@"; do echo "busybox insmod /modules/$name.ko"; done >"$guests/$target/load"
+  echo "$target: from $(basename "$deb")"
 }
 
 # rootfs ARCHITECTURE: a folder for --rootfs: busybox, its applets and an init that gives a shell on the console.
@@ -110,12 +131,22 @@ INIT
   echo "rootfs-$1: ready"
 }
 
+# What a Debian kernel needs for disks; what others need comes first.
+modules linux-image-amd64 modules-amd64/modules crct10dif_common crct10dif_generic crc-t10dif crc64 crc64-rocksoft t10-pi crc32c_generic crc16 \
+  scsi_common scsi_mod cdrom sd_mod sr_mod libata ata_piix libahci ahci \
+  virtio_ring virtio virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci virtio_blk mbcache jbd2 ext4 isofs
 kernel linux-image-amd64 vmlinuz-amd64
 kernel linux-image-cloud-amd64 vmlinuz-cloud-amd64
 extract amd64 debian-installer-12-netboot-i386 '*/text/debian-installer/i386/linux' vmlinuz-i386
 extract amd64 debian-installer-12-netboot-i386 '*/text/debian-installer/i386/initrd.gz' initrd-i386.gz
 extract amd64 memtest86+ '*/memtest86+x64.bin' memtest86+x64.bin
 extract amd64 memtest86+ '*/memtest86+ia32.bin' memtest86+ia32.bin
+extract amd64 memtest86+ '*/memtest86+x64.iso' media/memtest86+x64.iso
+extract amd64 seabios './usr/share/seabios/bios-256k.bin' media/bios-256k.bin
+extract amd64 seabios './usr/share/seabios/vgabios-stdvga.bin' media/vgabios-stdvga.bin
+extract amd64 grub-rescue-pc '*/grub-rescue-cdrom.iso' media/grub-rescue-cdrom.iso
+extract amd64 grub-rescue-pc '*/grub-rescue-floppy.img' media/grub-rescue-floppy.img
+extract amd64 ipxe '*/ipxe.iso' media/ipxe.iso
 rootfs amd64
 rootfs i386
 rm -f -- "$state"/*/*.deb

@@ -9,14 +9,14 @@ internal sealed class GuestOptionSet
 {
     private const string DefaultMemory = "256M";
 
-    private readonly Option<string> _kernel = Text("--kernel", "FILE", "A Linux bzImage or a Multiboot 1 ELF image. Without it and --firmware, the built-in guest is booted.");
+    private readonly Option<string> _kernel = Text("--kernel", "FILE", "A Linux bzImage or a Multiboot 1 ELF image. Without it, our firmware starts what is on the drives; without drives the built-in guest is booted.");
     private readonly Option<string[]> _initrd = Texts("--initrd", "FILE[ ARGS]", "Initial RAM disk of a Linux kernel; module of a Multiboot image, with its arguments. May be repeated.");
     private readonly Option<string> _rootfs = Text("--rootfs", "FOLDER", "Packs a folder into an initial RAM disk.");
     private readonly Option<string> _append = Text("--append", "TEXT", "Command line of the kernel. [default for Linux: console=ttyS0]");
-    private readonly Option<string> _firmware = Text("--firmware", "FILE", "A raw ROM of 64 KiB to 1 MiB, started at the reset vector, instead of a kernel.");
+    private readonly Option<string> _firmware = Text("--firmware", "FILE", "A raw ROM of 64 KiB to 1 MiB, started at the reset vector, instead of a kernel or of our own firmware.");
     private readonly Option<string> _memory = Text("--memory", "SIZE", $"Guest RAM: bytes, or with K, M or G. Taken from the host where it is touched. [default: {DefaultMemory}]");
     private readonly Option<string> _cpus = Text("--cpus", "N", "Processors, 1 to 8. [default: 1]");
-    private readonly Option<string[]> _disk = Texts("--disk", "FILE[,if=IF]", "A hard disk: a raw or qcow2 image, connected by virtio (default) or ide; also ,format=raw|qcow2 and ,readonly. May be repeated.");
+    private readonly Option<string[]> _disk = Texts("--disk", "FILE[,if=IF]", "A hard disk: a raw or qcow2 image, connected by virtio (default), ide or ahci; also ,format=raw|qcow2 and ,readonly. May be repeated.");
     private readonly Option<string[]> _cdrom = Texts("--cdrom", "FILE", "A CD-ROM drive with an ISO image in it. May be repeated.");
     private readonly Option<string[]> _floppy = Texts("--floppy", "FILE", "A floppy drive with an image in it, at most two.");
     private readonly Option<bool> _snapshot = new("--snapshot") { Description = "What the guest writes to its disks is thrown away at the end." };
@@ -73,7 +73,6 @@ internal sealed class GuestOptionSet
         }
 
         if (options.VgaBios is not null && options.Firmware is null) throw new UserErrorException("--vga-bios needs --firmware");
-        if (options.IsBuiltIn && options.Drives.Count > 0) throw new UserErrorException($"--{options.Drives[0].Kind.ToString().ToLowerInvariant()} needs --firmware or --kernel");
         return options;
     }
 }

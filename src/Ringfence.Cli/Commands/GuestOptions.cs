@@ -26,5 +26,8 @@ internal sealed record GuestOptions
     public TimeSpan? Timeout { get; init; }
 
     /// <summary>Whether it is the one that is part of the monitor.</summary>
-    public bool IsBuiltIn => Kernel is null && Firmware is null;
+    public bool IsBuiltIn => Kernel is null && !UsesFirmware;
+
+    /// <summary>Whether firmware starts it, ours or another's: such a machine has a display adapter.</summary>
+    public bool UsesFirmware => Kernel is null && (Firmware is not null || Drives.Count > 0);
 }

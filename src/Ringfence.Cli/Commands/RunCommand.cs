@@ -10,7 +10,7 @@ internal sealed class RunCommand : Command, IHasExamples
     private readonly Option<string> _engine = GuestOptionSet.Text("--engine", "NAME", "What executes guest code: translator, interpreter, lockstep (both, compared) or auto. [default: auto]");
     private readonly GuestOptionSet _guest = new("Stops the machine after that time, with exit code 124.");
     private readonly Option<string[]> _serial = GuestOptionSet.Texts("--serial", "TO", "Where COM1 is connected: stdio, file:PATH or null; repeated for COM2 to COM4. [default: stdio]");
-    private readonly Option<string> _display = GuestOptionSet.Text("--display", "WHERE", "Where the screen of a machine with firmware is shown: terminal (text modes, with the keyboard) or none. [default: none]");
+    private readonly Option<string> _display = GuestOptionSet.Text("--display", "WHERE", "Where the screen is shown, if firmware starts the machine: terminal (text modes, with the keyboard) or none. [default: none]");
     private readonly Option<string> _debugConsole = GuestOptionSet.Text("--debugcon", "TO", "Where the debug console (port E9h) is connected: stdio, file:PATH or null. [default: null]");
     private readonly Option<bool> _deterministic = new("--deterministic") { Description = "Guest time follows the count of executed instructions; one processor." };
     private readonly Option<string> _stats = GuestOptionSet.Text("--stats", "FORMAT", "Prints counters at the end: text, json, text:PATH or json:PATH.");
@@ -40,8 +40,10 @@ internal sealed class RunCommand : Command, IHasExamples
               starts a Multiboot 1 image with a module
           ringfence run --firmware bios.bin --debugcon stdio
               starts a ROM at the reset vector
-          ringfence run --firmware bios-256k.bin --cdrom grub-rescue-cdrom.iso --display terminal
+          ringfence run --cdrom grub-rescue-cdrom.iso --display terminal
               boots a CD as a PC does, its screen and keyboard at this terminal
+          ringfence run --firmware bios-256k.bin --cdrom grub-rescue-cdrom.iso --display terminal
+              the same with another firmware, such as SeaBIOS
           ringfence run --kernel vmlinuz --initrd initrd.img --disk root.qcow2 --snapshot --append "root=/dev/vda1 console=ttyS0"
               a disk whose changes are thrown away
           printf 'help\npoweroff\n' | ringfence run --timeout 60 --stats json
@@ -86,7 +88,7 @@ internal sealed class RunCommand : Command, IHasExamples
     private static void Check(RunOptions options)
     {
         const int MostSerialPorts = 4;
-        if (options.ShowsScreen && options.Guest.Firmware is null) throw new UserErrorException("--display terminal needs --firmware");
+        if (options.ShowsScreen && !options.Guest.UsesFirmware) throw new UserErrorException("--display terminal needs a drive or --firmware");
         if (options.ShowsScreen && options.SerialPorts.Any(s => s.Kind == ConnectionKind.Stdio)) throw new UserErrorException("--display terminal and --serial stdio exclude each other");
         if (options.Deterministic && options.Guest.Processors != 1) throw new UserErrorException("--deterministic needs --cpus 1");
         if (options.Engine == Machines.EngineKind.LockStep && options.Guest.Processors != 1) throw new UserErrorException("--engine lockstep needs --cpus 1");

@@ -26,9 +26,9 @@ internal sealed class ScreenshotCommand : Command, IHasExamples
     /// <inheritdoc/>
     public string Examples => """
         Examples:
-          ringfence screenshot grub.png --firmware bios-256k.bin --cdrom grub-rescue-cdrom.iso --when "grub>"
+          ringfence screenshot grub.png --cdrom grub-rescue-cdrom.iso --when "grub>"
               GRUB's prompt
-          ringfence screenshot ls.png --firmware bios-256k.bin --cdrom grub-rescue-cdrom.iso --when "grub>" --type "ls"
+          ringfence screenshot ls.png --cdrom grub-rescue-cdrom.iso --when "grub>" --type "ls"
               and what it answers
         """;
 
@@ -40,7 +40,7 @@ internal sealed class ScreenshotCommand : Command, IHasExamples
         if (type is not null && type.FirstOrDefault(c => !Machines.Screen.CanType(c)) is var odd && odd != default)
             throw new UserErrorException($"--type: a US keyboard cannot type U+{(int)odd:X4}");
         GuestOptions guest = _guest.Read(result);
-        if (guest.Firmware is null) throw new UserErrorException("screenshot needs --firmware");
+        if (!guest.UsesFirmware) throw new UserErrorException("screenshot needs a drive or --firmware");
         TimeSpan after = Values.Timeout(result.GetValue(_after) ?? (type is not null ? "1" : DefaultSeconds), "--after");
         return new ScreenshotOptions(guest, result.GetValue(_file)!, after, when, type);
     }

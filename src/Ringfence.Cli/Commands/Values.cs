@@ -177,6 +177,9 @@ internal static class Values
                 case "if=ide":
                     drive = drive with { Interface = DriveInterface.Ide };
                     break;
+                case "if=ahci":
+                    drive = drive with { Interface = DriveInterface.Ahci };
+                    break;
                 case "format=raw":
                     image = image with { Format = DiskImageFormat.Raw };
                     break;
@@ -187,7 +190,7 @@ internal static class Values
                     image = image with { ReadOnly = true };
                     break;
                 default:
-                    throw new UserErrorException($"--disk: '{part}' is not if=virtio, if=ide, format=raw, format=qcow2 or readonly");
+                    throw new UserErrorException($"--disk: '{part}' is not if=virtio, if=ide, if=ahci, format=raw, format=qcow2 or readonly");
             }
         }
 

@@ -21,7 +21,7 @@ internal static class MachineFactory
                 ProcessorCount = guest.Processors,
                 Boot = CreateBoot(guest),
                 Drives = guest.Drives,
-                Display = guest.Firmware is null ? null : new DisplayOptions { Bios = FindVgaBios(guest) },
+                Display = guest.UsesFirmware ? new DisplayOptions { Bios = FindVgaBios(guest) } : null,
                 HasEntropySource = guest.Drives.Count > 0,
                 Report = line => Messages.Write($"ringfence: {line}"),
             };
@@ -55,13 +55,15 @@ internal static class MachineFactory
     {
         const string Usual = "vgabios-stdvga.bin";
         if (guest.VgaBios is { } named) return BootFile.FromPath(named);
-        string beside = Path.Combine(Path.GetDirectoryName(Path.GetFullPath(guest.Firmware!))!, Usual);
+        if (guest.Firmware is null) return null;
+        string beside = Path.Combine(Path.GetDirectoryName(Path.GetFullPath(guest.Firmware))!, Usual);
         return File.Exists(beside) ? BootFile.FromPath(beside) : null;
     }
 
     private static BootSource CreateBoot(GuestOptions guest)
     {
         if (guest.Firmware is { } firmware) return new FirmwareBoot(BootFile.FromPath(firmware));
+        if (guest.UsesFirmware) return new BiosBoot();
         if (guest.Kernel is not { } kernel) return new BuiltInGuestBoot();
         List<BootFile> disks = [.. guest.InitialRamDisks.Select(ParseInitialRamDisk)];
         if (guest.RootFolder is { } root)

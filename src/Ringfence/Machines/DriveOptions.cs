@@ -15,7 +15,7 @@ public enum DriveKind
     Floppy,
 }
 
-/// <summary>How a hard disk is connected. CD-ROM drives are at the IDE controller.</summary>
+/// <summary>How a hard disk or a CD-ROM drive is connected; virtio is for disks only, and CD-ROM drives are at the IDE controller then.</summary>
 public enum DriveInterface
 {
     /// <summary>A virtio block device: the fastest, for systems that have a driver.</summary>
@@ -23,6 +23,9 @@ public enum DriveInterface
 
     /// <summary>The PIIX3's IDE controller: at most four drives, CD-ROMs included.</summary>
     Ide,
+
+    /// <summary>An AHCI controller: at most six drives.</summary>
+    Ahci,
 }
 
 /// <summary>A drive of a machine and the image in it.</summary>

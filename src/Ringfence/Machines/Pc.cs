@@ -20,6 +20,7 @@ internal sealed unsafe class Pc : IDisposable
 
     private readonly MachineOptions _options;
     private readonly Action<EndRequest> _end;
+    private const int AhciDevice = 3;
     private const int FirstVirtioDevice = 4;
     private const int MostBiosBytes = 64 << 10;
 
@@ -151,9 +152,6 @@ internal sealed unsafe class Pc : IDisposable
         }
     }
 
-    /// <summary>The drives that the machine's own firmware starts systems from, in the order of their numbers; whoever adds controllers fills it.</summary>
-    public List<FirmwareDrive> FirmwareDrives { get; } = [];
-
     /// <summary>Puts the machine's own firmware in front of the processors at the reset vector.</summary>
     public void StartBios(BiosBoot boot, bool isReset)
     {
@@ -164,7 +162,7 @@ internal sealed unsafe class Pc : IDisposable
             {
                 Memory.MapRom("firmware", (1UL << 32) - BiosImage.Length, BiosImage.Instance.Bytes);
                 Memory.SetShadowRom(BiosImage.Instance.Bytes);
-                FirmwarePlatform platform = new(this, [.. FirmwareDrives, .. boot.Drives]);
+                FirmwarePlatform platform = new(this, [.. Drives.Firmware, .. boot.Drives]);
                 _firmwareServices = Add(new FirmwareServices(platform, new FirmwareOptions(boot.Order, boot.MenuWait, boot.Console)));
                 Ports.Map("firmware-services", FirmwareServices.Port, FirmwareServices.PortLength, _firmwareServices);
             }
@@ -283,6 +281,7 @@ internal sealed unsafe class Pc : IDisposable
         _firmwareConfiguration = Add(new FirmwareConfiguration(master));
         if (Drives.CreateIde(master, Irq) is { } ide) AddIde(ide);
         if (_options.Display is { } display) AddDisplay(display);
+        if (Drives.CreateAhci(master) is { } ahci) hostBridge.Bus.Add(AhciDevice, 0, ahci);
         int device = FirstVirtioDevice;
         foreach (VirtioDevice virtio in Drives.Virtio) hostBridge.Bus.Add(device++, 0, new VirtioFunction(virtio, master, SendMessage));
         if (_options.HasEntropySource) hostBridge.Bus.Add(device, 0, new VirtioFunction(new VirtioRandom("rng0", _random.Next), master, SendMessage));

@@ -1,6 +1,7 @@
 using Ringfence.Devices;
 using Ringfence.Devices.Storage;
 using Ringfence.Devices.Virtio;
+using Ringfence.Firmware.Bios;
 using Ringfence.Storage;
 
 namespace Ringfence.Machines;
@@ -9,11 +10,14 @@ namespace Ringfence.Machines;
 internal sealed class PcDrives : IDisposable
 {
     private const int MostIdeDevices = 4;
+    private const int MostAhciDevices = 6;
 
     private readonly List<ImageDrive> _drives = [];
     private readonly List<VirtioBlock> _virtio = [];
     private readonly AtaDevice?[] _ide = new AtaDevice?[MostIdeDevices];
+    private readonly List<AtaDevice> _ahci = [];
     private readonly List<ImageDrive> _floppies = [];
+    private readonly List<FirmwareDrive> _firmware = [];
 
     /// <summary>Opens the images.</summary>
     /// <param name="options">The machine's options.</param>
@@ -40,13 +44,16 @@ internal sealed class PcDrives : IDisposable
     /// <summary>The floppy drives.</summary>
     public IReadOnlyList<ImageDrive> Floppies => _floppies;
 
-    /// <summary>The drives in the order of the options.</summary>
-    public IReadOnlyList<ImageDrive> Drives => _drives;
+    /// <summary>The drives as our firmware sees them, in the order of the options.</summary>
+    public IReadOnlyList<FirmwareDrive> Firmware => _firmware;
 
     /// <summary>Makes the IDE controller; null if nothing is connected to one.</summary>
     public IdeController? CreateIde(IGuestMemory memory, Func<int, InterruptLine> irq) => Array.TrueForAll(_ide, d => d is null)
         ? null
         : new IdeController(memory, irq(IdeController.PrimaryInterrupt), irq(IdeController.SecondaryInterrupt), _ide);
+
+    /// <summary>Makes the AHCI controller; null if nothing is connected to one.</summary>
+    public AhciController? CreateAhci(IGuestMemory memory) => _ahci.Count == 0 ? null : new AhciController(memory, [.. _ahci]);
 
     /// <inheritdoc/>
     public void Dispose()
@@ -65,10 +72,25 @@ internal sealed class PcDrives : IDisposable
             ? new SynchronousDrive(name, medium, clock, machine.Report)
             : new ThreadedDrive(name, medium, machineLock, machine.Report, failed);
         _drives.Add(drive);
+        _firmware.Add(new FirmwareDrive(KindOf(options.Kind), drive));
         if (options.Kind == DriveKind.Floppy) _floppies.Add(drive);
+        else if (options.Interface == DriveInterface.Ahci) ConnectAhci(isCdRom ? new AtapiDevice(drive, name) : new AtaDisk(drive, name));
         else if (isCdRom) Connect(new AtapiDevice(drive, name), first: 2);
         else if (options.Interface == DriveInterface.Ide) Connect(new AtaDisk(drive, name), first: 0);
         else _virtio.Add(new VirtioBlock(name, drive, machine.ProcessorCount));
+    }
+
+    private static FirmwareDriveKind KindOf(DriveKind kind) => kind switch
+    {
+        DriveKind.CdRom => FirmwareDriveKind.CdRom,
+        DriveKind.Floppy => FirmwareDriveKind.Floppy,
+        _ => FirmwareDriveKind.HardDisk,
+    };
+
+    private void ConnectAhci(AtaDevice device)
+    {
+        if (_ahci.Count == MostAhciDevices) throw new ArgumentException($"An AHCI controller has room for {MostAhciDevices} drives.");
+        _ahci.Add(device);
     }
 
     /// <summary>Disks come to the first channel if there is room, CD-ROMs to the second.</summary>

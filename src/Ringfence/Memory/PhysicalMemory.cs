@@ -337,7 +337,9 @@ public sealed unsafe class PhysicalMemory : IDisposable
         int length = write ? written.Length : read.Length;
         for (int done = 0; done < length;)
         {
-            ulong at = (physical + (ulong)done) & A20Mask;
+            // The gate is at the processor: devices do not come by it.
+            ulong at = physical + (ulong)done;
+            if (devices) at &= A20Mask;
             int part = (int)Math.Min((ulong)(length - done), 4096 - (at & 0xfff));
             Region? region = RegionAt(at);
             if (region?.Kind == RegionKind.Device && !devices) region = null;
