@@ -29,7 +29,7 @@ internal sealed class ImageFile : IDisposable
         Name = name;
         IsReadOnly = isReadOnly;
         _handle = handle;
-        _length = NativeFile.IsSupported ? NativeFile.Length(handle) : RandomAccess.GetLength(handle);
+        _length = Measure();
     }
 
     /// <summary>The path as it was given: what messages begin with.</summary>
@@ -103,8 +103,18 @@ internal sealed class ImageFile : IDisposable
     /// <summary>Writes; the file grows if need be.</summary>
     public void Write(long offset, ReadOnlySpan<byte> data)
     {
-        RandomAccess.Write(_handle, data, offset);
-        Observer?.Written(offset, data);
+        try
+        {
+            RandomAccess.Write(_handle, data, offset);
+            Observer?.Written(offset, data);
+        }
+        catch (IOException)
+        {
+            // A part of it may be there.
+            Volatile.Write(ref _length, Measure());
+            throw;
+        }
+
         if (offset + data.Length > _length) Volatile.Write(ref _length, offset + data.Length);
     }
 
@@ -112,8 +122,8 @@ internal sealed class ImageFile : IDisposable
     public void SetLength(long length)
     {
         RandomAccess.SetLength(_handle, length);
-        Observer?.LengthChanged(length);
         Volatile.Write(ref _length, length);
+        Observer?.LengthChanged(length);
     }
 
     /// <summary>Makes bytes zero and gives their room back; false if the host cannot do that here.</summary>
@@ -168,6 +178,8 @@ internal sealed class ImageFile : IDisposable
         if (NativeFile.IsSupported && !_handle.IsClosed) NativeFile.Unlock(_handle);
         _handle.Dispose();
     }
+
+    private long Measure() => NativeFile.IsSupported ? NativeFile.Length(_handle) : RandomAccess.GetLength(_handle);
 
     // Opening a pipe would wait for somebody at its other end.
     private static void CheckType(string path)

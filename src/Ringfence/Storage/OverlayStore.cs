@@ -16,6 +16,7 @@ internal sealed class OverlayStore : BlockStore
     private const int PageBlocks = PageWords * 64;
 
     private readonly BlockStore _below;
+    private readonly FileStream _stream;
     private readonly SafeFileHandle _file;
     private readonly Dictionary<long, ulong[]> _pages = [];
     private readonly Lock _lock = new();
@@ -29,7 +30,13 @@ internal sealed class OverlayStore : BlockStore
         try
         {
             string path = Path.Combine(Path.GetTempPath(), $"ringfence-{Guid.NewGuid():N}");
-            _file = File.OpenHandle(path, FileMode.CreateNew, FileAccess.ReadWrite, FileShare.ReadWrite | FileShare.Delete, FileOptions.DeleteOnClose);
+            FileStreamOptions options = new()
+            {
+                Mode = FileMode.CreateNew, Access = FileAccess.ReadWrite, Share = FileShare.ReadWrite | FileShare.Delete, Options = FileOptions.DeleteOnClose, BufferSize = 0,
+            };
+            if (!OperatingSystem.IsWindows()) options.UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite;
+            _stream = new FileStream(path, options);
+            _file = _stream.SafeFileHandle;
             if (!OperatingSystem.IsWindows()) File.Delete(path);
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
@@ -104,7 +111,7 @@ internal sealed class OverlayStore : BlockStore
     protected override void Dispose(bool disposing)
     {
         if (!disposing) return;
-        _file.Dispose();
+        _stream.Dispose();
         _below.Dispose();
     }
 

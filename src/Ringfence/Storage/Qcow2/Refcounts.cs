@@ -280,6 +280,7 @@ internal sealed class Refcounts
         (int clusters, int blocks) = PlanGrowth(start, least);
         ulong[] oldTable = _table;
         long oldOffset = _tableOffset;
+        (int, int) oldDirty = (_dirtyFrom, _dirtyTo);
         BeforeHeaderChange();
         try
         {
@@ -290,6 +291,7 @@ internal sealed class Refcounts
         catch
         {
             Undo(oldTable, oldOffset, start, start + clusters + blocks);
+            (_dirtyFrom, _dirtyTo) = oldDirty;
             throw;
         }
 
