@@ -32,7 +32,11 @@ internal sealed class OverlayStore : BlockStore
             string path = Path.Combine(Path.GetTempPath(), $"ringfence-{Guid.NewGuid():N}");
             FileStreamOptions options = new()
             {
-                Mode = FileMode.CreateNew, Access = FileAccess.ReadWrite, Share = FileShare.ReadWrite | FileShare.Delete, Options = FileOptions.DeleteOnClose, BufferSize = 0,
+                Mode = FileMode.CreateNew,
+                Access = FileAccess.ReadWrite,
+                Share = FileShare.ReadWrite | FileShare.Delete,
+                Options = FileOptions.DeleteOnClose,
+                BufferSize = 0,
             };
             if (!OperatingSystem.IsWindows()) options.UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite;
             _stream = new FileStream(path, options);
