@@ -1,7 +1,7 @@
 namespace Ringfence.Machines;
 
 /// <summary>
-/// What a machine starts with: <see cref="KernelBoot"/>, <see cref="FirmwareBoot"/>, <see cref="BuiltInGuestBoot"/> or <see cref="RawBoot"/>.
+/// What a machine starts with: <see cref="BiosBoot"/>, <see cref="KernelBoot"/>, <see cref="FirmwareBoot"/>, <see cref="BuiltInGuestBoot"/> or <see cref="RawBoot"/>.
 /// </summary>
 public abstract record BootSource
 {

@@ -12,6 +12,9 @@ internal sealed class PcDrives : IDisposable
     private const int MostIdeDevices = 4;
     private const int MostAhciDevices = 6;
 
+    // Device 1, function 1.
+    private const int IdeFunction = 0x09;
+
     private readonly List<ImageDrive> _drives = [];
     private readonly List<VirtioBlock> _virtio = [];
     private readonly AtaDevice?[] _ide = new AtaDevice?[MostIdeDevices];
@@ -72,7 +75,8 @@ internal sealed class PcDrives : IDisposable
             ? new SynchronousDrive(name, medium, clock, machine.Report)
             : new ThreadedDrive(name, medium, machineLock, machine.Report, failed);
         _drives.Add(drive);
-        _firmware.Add(new FirmwareDrive(KindOf(options.Kind), drive));
+        bool isIde = options.Interface == DriveInterface.Ide || (isCdRom && options.Interface != DriveInterface.Ahci);
+        _firmware.Add(new FirmwareDrive(KindOf(options.Kind), drive, isIde ? IdeFunction : null, isCdRom ? "ATAPI" : "ATA"));
         if (options.Kind == DriveKind.Floppy) _floppies.Add(drive);
         else if (options.Interface == DriveInterface.Ahci) ConnectAhci(isCdRom ? new AtapiDevice(drive, name) : new AtaDisk(drive, name));
         else if (isCdRom) Connect(new AtapiDevice(drive, name), first: 2);

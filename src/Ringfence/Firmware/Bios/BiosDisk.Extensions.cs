@@ -81,7 +81,8 @@ internal sealed partial class BiosDisk
 
         bool isCdRom = view.Number >= FirstCdRom;
         DiskGeometry geometry = isCdRom ? default : view.Geometry;
-        size = size >= Version3 ? Version3 : size >= Version2 ? Version2 : Version1;
+        int? function = view.Drive.PciFunction;
+        size = size >= Version3 && function is not null ? Version3 : size >= Version2 ? Version2 : Version1;
         Span<byte> data = stackalloc byte[Version3];
         data.Clear();
         BitConverter.TryWriteBytes(data, (ushort)size);
@@ -93,21 +94,21 @@ internal sealed partial class BiosDisk
         BitConverter.TryWriteBytes(data[24..], (ushort)view.SectorBytes);
         // There is no table of the controller's settings.
         BitConverter.TryWriteBytes(data[26..], uint.MaxValue);
-        DescribePath(data[30..], view.Drive);
+        if (function is { } controller) DescribePath(data[30..], controller, view.Drive.Interface);
         _machine.Write(at, data[..size]);
         Return(f, view.Number, Done);
     }
 
     /// <summary>The device path of EDD 3.0, 8.21: 36 bytes with their key, and a sum of zero.</summary>
-    private static void DescribePath(Span<byte> path, FirmwareDrive drive)
+    private static void DescribePath(Span<byte> path, int function, string name)
     {
         BitConverter.TryWriteBytes(path, (ushort)0xbedd);
         path[2] = 36;
         Encoding.ASCII.GetBytes("PCI ", path[6..]);
-        Encoding.ASCII.GetBytes(drive.Interface.PadRight(8).AsSpan(0, 8), path[10..]);
-        path[18] = (byte)(drive.PciFunction >> 8);
-        path[19] = (byte)((drive.PciFunction >> 3) & 31);
-        path[20] = (byte)(drive.PciFunction & 7);
+        Encoding.ASCII.GetBytes(name.PadRight(8).AsSpan(0, 8), path[10..]);
+        path[18] = (byte)(function >> 8);
+        path[19] = (byte)((function >> 3) & 31);
+        path[20] = (byte)(function & 7);
         path[35] = AcpiTables.Checksum(path[..36]);
     }
 

@@ -18,6 +18,8 @@ internal enum FirmwareDriveKind
 /// <summary>A drive the firmware can read and start a system from.</summary>
 /// <param name="Kind">What it is.</param>
 /// <param name="Drive">Its medium.</param>
-/// <param name="PciFunction">Bus, device and function of its controller for EDD's device path, as in configuration addresses: 8 bits bus, 5 device, 3 function.</param>
+/// <param name="PciFunction">
+/// Bus, device and function of its controller for EDD's device path, as in configuration addresses: 8 bits bus, 5 device, 3 function. Null: no path is told.
+/// </param>
 /// <param name="Interface">Name of its interface in EDD's device path, up to 8 characters.</param>
-internal sealed record FirmwareDrive(FirmwareDriveKind Kind, BlockDrive Drive, int PciFunction = 0x09, string Interface = "ATA");
+internal sealed record FirmwareDrive(FirmwareDriveKind Kind, BlockDrive Drive, int? PciFunction = null, string Interface = "ATA");

@@ -45,11 +45,11 @@ internal static class BootPrograms
         foreach (char character in text) c.Say(character);
     }
 
-    /// <summary>Lets the keyboard controller present a scan code of set 1, as if a key had been pressed, and waits until it was taken. Changes AL.</summary>
-    public static void Inject(this Assembler c, byte code)
+    /// <summary>Lets the keyboard controller present a scan code of set 1, as if a key had been pressed, or a byte of the mouse, and waits until it was taken. Changes AL.</summary>
+    public static void Inject(this Assembler c, byte code, bool fromMouse = false)
     {
         Label wait = c.CreateLabel();
-        c.mov(al, 0xd2);
+        c.mov(al, (byte)(fromMouse ? 0xd3 : 0xd2));
         c.@out(0x64, al);
         c.mov(al, code);
         c.@out(0x60, al);

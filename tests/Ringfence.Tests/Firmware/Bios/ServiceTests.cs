@@ -308,6 +308,47 @@ public sealed partial class ServiceTests
         words[0].ShouldBeInRange((ushort)3, (ushort)40);
     }
 
+    [EngineFact]
+    public async Task A_movement_of_the_mouse_calls_the_handler_with_its_packet()
+    {
+        ushort[] words = await Words(c =>
+        {
+            Label handler = c.CreateLabel(), behind = c.CreateLabel(), wait = c.CreateLabel();
+            c.jmp(behind);
+
+            // Status, X and Y lie above the return address and a word of 0.
+            c.Label(ref handler);
+            c.mov(bp, sp);
+            foreach (int i in (int[])[0, 1, 2])
+            {
+                c.mov(ax, __word_ptr[bp + (10 - (2 * i))]);
+                c.mov(__word_ptr.cs[(ushort)(0x702 + (2 * i))], ax);
+            }
+
+            c.inc(__word_ptr.cs[0x700]);
+            c.retf();
+            c.Label(ref behind);
+            c.mov(__word_ptr[0x700], 0);
+            c.mov(ax, 0xc205);
+            c.mov(bh, 3);
+            c.@int(0x15);
+            c.jc(Failure);
+            c.mov(ax, 0xc207);
+            c.mov(bx, 0x7c02);
+            c.@int(0x15);
+            c.mov(ax, 0xc200);
+            c.mov(bh, 1);
+            c.@int(0x15);
+            c.jc(Failure);
+            foreach (byte value in (byte[])[0x09, 5, 7]) c.Inject(value, fromMouse: true);
+            c.Label(ref wait);
+            c.cmp(__word_ptr[0x700], 0);
+            c.je(wait);
+            return [__word_ptr[0x700], __word_ptr[0x702], __word_ptr[0x704], __word_ptr[0x706]];
+        });
+        words.ShouldBe([(ushort)1, (ushort)9, (ushort)5, (ushort)7]);
+    }
+
     private static void Packet(Assembler c, ushort at, ushort count, ushort buffer, uint sector)
     {
         c.mov(__word_ptr[at], 0x10);
