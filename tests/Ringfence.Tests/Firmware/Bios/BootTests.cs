@@ -93,6 +93,47 @@ public sealed class BootTests
         await machine.Serial[0].WaitForTextAsync("started 0080", TestPrograms.Patience);
     }
 
+    [EngineFact]
+    public async Task A_deterministic_machine_starts_and_writes_its_disk_alike_every_time()
+    {
+        byte[] disk = Disk(c =>
+        {
+            c.mov(ax, 0x0301);
+            c.mov(cx, 0x0003);
+            c.mov(dx, 0x0080);
+            c.mov(bx, 0x7c00);
+            c.@int(0x13);
+            c.mov(ax, 0x0201);
+            c.mov(bx, 0x1000);
+            c.@int(0x13);
+            Iced.Intel.Label print = c.WordPrinter();
+            c.call(print);
+            c.PowerOff();
+        });
+        string path = Path.GetTempFileName();
+        try
+        {
+            HashSet<ulong> hashes = [];
+            for (int run = 0; run < 2; run++)
+            {
+                await File.WriteAllBytesAsync(path, disk);
+                using VirtualMachine machine = TestPrograms.Start(
+                    new BiosBoot { Console = FirmwareConsole.Debug },
+                    o => o with { Deterministic = true, Drives = [new DriveOptions { Path = path }] });
+                (await machine.WaitForExitAsync(TestPrograms.Patience)).Reason.ShouldBe(MachineExitReason.PowerOff);
+                machine.DebugConsole.Output.ShouldEndWith("0001");
+                hashes.Add(machine.ExecutionHash);
+                (await File.ReadAllBytesAsync(path)).AsSpan(2 * 512, 512).SequenceEqual(disk.AsSpan(0, 512)).ShouldBeTrue();
+            }
+
+            hashes.Count.ShouldBe(1);
+        }
+        finally
+        {
+            File.Delete(path);
+        }
+    }
+
     private static byte[] ReportsDrive => Disk(c =>
     {
         c.push(dx);
