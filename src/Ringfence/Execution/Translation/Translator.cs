@@ -21,6 +21,7 @@ internal sealed unsafe class Translator : EngineLoop
     private const int MostMisses = 8;
     private const int DeviceAccesses = 32;
     private const int MostWindowFaults = 16;
+    private const int TicksToRest = 2;
     private static readonly TranslationMode NoMode = new(uint.MaxValue);
     private static readonly TimeSpan SamplePeriod = TimeSpan.FromMilliseconds(1);
 
@@ -40,6 +41,10 @@ internal sealed unsafe class Translator : EngineLoop
 
     private readonly LockStep? _lockStep;
     private readonly Timer? _sampler;
+    private readonly Lock _samplerLock = new();
+    private bool _samples;
+    private bool _isDisposed;
+    private int _idleTicks;
     private readonly bool _tracesAtOnce;
     private readonly HostX87 _x87;
     private bool _isRunning;
@@ -70,7 +75,7 @@ internal sealed unsafe class Translator : EngineLoop
         }
         else
         {
-            _sampler = new Timer(_ => Sample(), null, SamplePeriod, SamplePeriod);
+            _sampler = new Timer(_ => Sample(), null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
         }
 
         State->Native.HostMxcsr = DefaultMxcsr;
@@ -117,6 +122,8 @@ internal sealed unsafe class Translator : EngineLoop
     {
         if (_sampler is not null)
         {
+            // Nobody changes it from here on.
+            lock (_samplerLock) _isDisposed = true;
             using var stopped = new ManualResetEvent(false);
             if (_sampler.Dispose(stopped)) stopped.WaitOne();
         }
@@ -176,6 +183,7 @@ internal sealed unsafe class Translator : EngineLoop
     private void Execute(int at)
     {
         Volatile.Write(ref _isRunning, true);
+        if (!Volatile.Read(ref _samples)) BeginSampling();
         while (at != 0)
         {
             Exits.BeginGuest();
@@ -713,10 +721,38 @@ internal sealed unsafe class Translator : EngineLoop
         }
     }
 
-    /// <summary>Makes the next look for events succeed, so that it is seen where the processor spends its time.</summary>
+    /// <summary>
+    /// Makes the next look for events succeed, so that it is seen where the processor spends its time. A processor that sleeps is left alone: a
+    /// timer of 1 ms costs a host processor a few hundredths.
+    /// </summary>
     private void Sample()
     {
-        if (Volatile.Read(ref _isRunning)) Volatile.Write(ref *(nint*)&State->Native.Poll, (nint)_trap);
+        if (Volatile.Read(ref _isRunning))
+        {
+            _idleTicks = 0;
+            Volatile.Write(ref *(nint*)&State->Native.Poll, (nint)_trap);
+            return;
+        }
+
+        if (++_idleTicks < TicksToRest) return;
+        lock (_samplerLock)
+        {
+            if (Volatile.Read(ref _isRunning) || _isDisposed) return;
+            Volatile.Write(ref _samples, false);
+            _sampler!.Change(Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+        }
+    }
+
+    private void BeginSampling()
+    {
+        if (_sampler is null) return;
+        lock (_samplerLock)
+        {
+            if (_samples || _isDisposed) return;
+            Volatile.Write(ref _samples, true);
+            _idleTicks = 0;
+            _sampler.Change(SamplePeriod, SamplePeriod);
+        }
     }
 
     /// <summary>From now on the XMM registers are in the host's, if they may be used and no SIMD exception is unmasked.</summary>
