@@ -102,6 +102,32 @@ public sealed class ExitAccountingTests
         machine.Statistics.Instructions.ShouldBeInRange(3UL * Rounds, (3UL * Rounds) + 40);
     }
 
+    [EngineFact]
+    public async Task A_move_between_places_that_share_entries_of_the_TLB_fills_them_once_a_page()
+    {
+        const int Source = 4 << 20;
+        const int Target = Source + (16 << 20);
+        const int Bytes = 256 << 10;
+        using VirtualMachine machine = Create(ProtectedMode(c =>
+        {
+            c.mov(esi, Source);
+            c.mov(edi, Target);
+            c.mov(ecx, Bytes / 4);
+            c.cld();
+            c.rep.movsd();
+            c.PowerOff();
+        }), o => o with { MemoryBytes = 32 << 20 });
+        byte[] data = new byte[Bytes];
+        new Random(1).NextBytes(data);
+        machine.WriteMemory(new Ringfence.Memory.GuestPhysical(Source), data);
+        machine.Start();
+        (await machine.WaitForExitAsync(Patience)).Reason.ShouldBe(MachineExitReason.PowerOff);
+        byte[] moved = new byte[Bytes];
+        machine.ReadMemory(new Ringfence.Memory.GuestPhysical(Target), moved);
+        moved.SequenceEqual(data).ShouldBeTrue();
+        machine.Statistics.Exits[ExitReason.TlbFill].ShouldBeLessThan(4 * (Bytes >> 12));
+    }
+
     private static VirtualMachine BootBuiltIn(Func<MachineOptions, MachineOptions> change)
     {
         VirtualMachine machine = VirtualMachine.Create(change(new MachineOptions { Boot = new BuiltInGuestBoot(), Engine = Engines.CurrentKind }));

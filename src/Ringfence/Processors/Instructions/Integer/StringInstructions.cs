@@ -2,6 +2,7 @@ using System.Numerics;
 using System.Runtime.CompilerServices;
 using Iced.Intel;
 using Ringfence.Memory;
+using Ringfence.Processors.Exits;
 
 namespace Ringfence.Processors.Instructions.Integer;
 
@@ -129,7 +130,8 @@ internal static unsafe class StringInstructions
         TlbEntry* entry = TlbEntry.For(s->Tlb, linear);
         ulong bytes = 4096 - (linear & 0xfff);
         bool fits = (write ? entry->WriteTag : entry->ReadTag) == TlbEntry.TagOf(linear, s->AddressSpaceTag)
-            || (write && processor.Mmu.TryReclaim(linear, Math.Min(bytes, count * (ulong)sizeof(T))));
+            || (write && processor.Mmu.TryReclaim(linear, Math.Min(bytes, count * (ulong)sizeof(T))))
+            || TryFill(processor, linear, sizeof(T), write);
         host = (byte*)(linear + (ulong)entry->Addend);
         if (!fits) return 0;
         if (!TAddressing.IsLong)
@@ -143,6 +145,18 @@ internal static unsafe class StringInstructions
         if (op->AddressMask - offset < bytes) bytes = op->AddressMask - offset + 1;
 
         return bytes / (ulong)sizeof(T);
+    }
+
+    /// <summary>
+    /// Makes the TLB's entry for an element of RAM. Source and target may need the same entry (they do where their distance is a multiple of the
+    /// TLB's reach): whoever has a host address keeps it.
+    /// </summary>
+    private static bool TryFill(Processor processor, ulong linear, int size, bool write)
+    {
+        processor.Exits.Enter(ExitReason.TlbFill);
+        bool filled = processor.Mmu.TryRefill(linear, size, write);
+        processor.Exits.Leave(counts: filled);
+        return filled;
     }
 
     private enum Outcome
@@ -192,6 +206,7 @@ internal static unsafe class StringInstructions
             ulong source = s->Gpr[6] & op->AddressMask;
             ulong target = s->Gpr[7] & op->AddressMask;
             ulong elements = Math.Min(count, Probe<T, TAddressing>(processor, s, op, op->Segment, source, count, write: false, out byte* from));
+            if (elements < 2) return 0;
             elements = Math.Min(elements, Probe<T, TAddressing>(processor, s, op, DestinationSegment<TAddressing>(), target, elements, write: true, out byte* to));
             if (elements < 2) return 0;
             ulong bytes = elements * (ulong)sizeof(T);
