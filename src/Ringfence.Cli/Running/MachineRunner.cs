@@ -102,8 +102,8 @@ internal sealed class MachineRunner : IDisposable
             (string reason, int exitCode, string message) = RunEnd.Await(_machine, _options.Guest.Timeout, _interruption.Task);
             displayEnds.Cancel();
             display.GetAwaiter().GetResult();
-            if (_options.ShowsScreen && _machine.Screen!.ReadText() is { } last) WriteStandardOutput(Encoding.UTF8.GetBytes(last.ToString().TrimEnd() + "\n"));
             terminal?.Restore();
+            if (_options.ShowsScreen && _machine.Screen!.ReadText() is { } last) WriteStandardOutput(Encoding.UTF8.GetBytes(last.ToString().TrimEnd() + "\n"));
             if (message.Length > 0) Tell(message);
             if (_options.Statistics is { } request)
             {
