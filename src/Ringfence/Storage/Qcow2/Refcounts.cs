@@ -296,8 +296,8 @@ internal sealed class Refcounts
         }
 
         _hint = Math.Max(_hint, start + clusters + blocks);
-        _file.Flush();
         for (int i = 0; i < oldTable.Length >> (_header.ClusterBits - 3); i++) Free((oldOffset >> _header.ClusterBits) + i);
+        _file.Flush();
     }
 
     // The new clusters need to be counted themselves, perhaps by new blocks, which need to be counted...
