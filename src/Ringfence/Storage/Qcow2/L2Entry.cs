@@ -59,6 +59,6 @@ internal readonly record struct L2Entry(ulong Bits)
         if (IsZero && header.Version == 2) return "is a zero cluster, which version 2 does not have";
         if (Offset == 0) return IsCopied ? "is said to be at the file's start" : null;
         if ((Offset & (header.ClusterBytes - 1)) != 0) return "is not aligned";
-        return Offset >= fileLength && !IsZero ? "lies outside of the file" : null;
+        return Offset >= fileLength ? "lies outside of the file" : null;
     }
 }

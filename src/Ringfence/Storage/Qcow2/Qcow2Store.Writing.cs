@@ -351,6 +351,12 @@ internal sealed partial class Qcow2Store
         _report($"{_file.Name}: was not closed; its reference counts have been set right");
     }
 
+    private void FreeLeaks(RefcountComparison comparison)
+    {
+        Repair(comparison);
+        _report($"{_file.Name}: {comparison.Leaks} clusters that nothing referred to are free again");
+    }
+
     /// <summary>Sets counts right, then the flags that depend on them.</summary>
     private void Repair(RefcountComparison comparison)
     {

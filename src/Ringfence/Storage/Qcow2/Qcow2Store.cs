@@ -21,7 +21,8 @@ namespace Ringfence.Storage.Qcow2;
 /// Version 2 has no such bit: there an fsync stands between these steps.</para>
 ///
 /// <para>The dirty bit (incompatible feature 0) is set from the first change of a table until the image is closed. An image opened for
-/// writing with that bit set gets all counts set right first, leaks included; QEMU does the same.</para>
+/// writing with that bit set gets all counts set right first, leaks included; QEMU does the same. Leaks of other images are freed, too (unless a
+/// feature that is not known here may own them).</para>
 ///
 /// <para>All tables are looked at when the image is opened (<see cref="ReferenceScan"/>): what leads outside or to another table is refused then,
 /// and nothing of it is written.</para>
@@ -90,6 +91,8 @@ internal sealed partial class Qcow2Store : BlockStore
         if (store._isMarkedDirty) store.RepairAfterCrash(scan, comparison);
         else if (comparison.Errors > 0 || scan.WrongFlags > 0)
             throw new BlockImageException($"{file.Name}: its reference counts are wrong; ringfence image check --repair sets them right");
+        else if (comparison.Leaks > 0 && header.AutoclearFeatures == 0)
+            store.FreeLeaks(comparison);
         store._isSound = true;
         return store;
     }
