@@ -1,4 +1,5 @@
 using System.Globalization;
+using Ringfence.Cli.Running;
 using Ringfence.Virtualizability;
 using Spectre.Console;
 
@@ -19,14 +20,7 @@ internal sealed class AnalysisText(VirtualizabilityReport report, UmipContrast? 
     public string ToText(bool onTerminal)
     {
         using StringWriter text = new(CultureInfo.InvariantCulture) { NewLine = "\n" };
-        IAnsiConsole console = AnsiConsole.Create(new AnsiConsoleSettings
-        {
-            Ansi = onTerminal ? AnsiSupport.Detect : AnsiSupport.No,
-            ColorSystem = onTerminal ? ColorSystemSupport.Detect : ColorSystemSupport.NoColors,
-            Out = new AnsiConsoleOutput(text),
-            Interactive = InteractionSupport.No,
-        });
-        console.Profile.Width = Width;
+        IAnsiConsole console = ReportConsole.Create(text, Width, onTerminal);
         WriteVerdict(console);
         WriteOffenders(console);
         WriteTreatments(console);

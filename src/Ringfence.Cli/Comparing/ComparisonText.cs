@@ -27,14 +27,7 @@ internal static class ComparisonText
     public static string Create(Comparison comparison, bool onTerminal)
     {
         using StringWriter text = new(CultureInfo.InvariantCulture) { NewLine = "\n" };
-        IAnsiConsole console = AnsiConsole.Create(new AnsiConsoleSettings
-        {
-            Ansi = onTerminal ? AnsiSupport.Detect : AnsiSupport.No,
-            ColorSystem = onTerminal ? ColorSystemSupport.Detect : ColorSystemSupport.NoColors,
-            Out = new AnsiConsoleOutput(text),
-            Interactive = InteractionSupport.No,
-        });
-        console.Profile.Width = Width;
+        IAnsiConsole console = ReportConsole.Create(text, Width, onTerminal);
         console.Profile.Capabilities.Unicode = true;
         Heading(text, comparison);
         foreach (EngineRun[] runs in comparison.Runs.Chunk(EnginesInFigures)) WriteFigures(console, comparison, runs);

@@ -58,14 +58,7 @@ internal sealed record StatisticsReport(MachineStatistics Statistics, string Exi
     public string ToText(bool onTerminal)
     {
         using StringWriter text = new(CultureInfo.InvariantCulture) { NewLine = "\n" };
-        IAnsiConsole console = AnsiConsole.Create(new AnsiConsoleSettings
-        {
-            Ansi = onTerminal ? AnsiSupport.Detect : AnsiSupport.No,
-            ColorSystem = onTerminal ? ColorSystemSupport.Detect : ColorSystemSupport.NoColors,
-            Out = new AnsiConsoleOutput(text),
-            Interactive = InteractionSupport.No,
-        });
-        console.Profile.Width = TextWidth;
+        IAnsiConsole console = ReportConsole.Create(text, TextWidth, onTerminal);
         Table table = new Table().Border(TableBorder.Simple).HideHeaders().AddColumn("what").AddColumn(new TableColumn("value").RightAligned());
         void Row(string name, FormattableString value) => table.AddRow(Markup.Escape(name), Markup.Escape(FormattableString.Invariant(value)));
         Row("engine", $"{Statistics.Engine}");

@@ -138,6 +138,13 @@ internal sealed class VirtioBlock : VirtioDevice
 
     private void Submit(int queue, VirtChain chain, BlockOperation operation, long offset, long length, byte[] buffer)
     {
+        long capacity = _drive.Medium?.Length ?? 0;
+        if (offset > capacity || length > capacity - offset)
+        {
+            End(queue, chain, Error, 0);
+            return;
+        }
+
         int generation = Transport.Generation;
         _drive.Submit(new BlockRequest(operation, offset, length, buffer, status =>
         {

@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using Ringfence.Devices;
 using Ringfence.Devices.Virtio;
+using Ringfence.Tests.Support;
 
 namespace Ringfence.Tests.Devices.Virtio;
 
@@ -21,7 +22,7 @@ internal sealed class VirtioGuest
         };
     }
 
-    public ByteMemory Memory { get; } = new(1 << 20);
+    public FakeGuestMemory Memory { get; } = new(1 << 20);
 
     public VirtioFunction Function { get; }
 
@@ -29,7 +30,7 @@ internal sealed class VirtioGuest
 
     public bool Pin { get; private set; }
 
-    public ushort UsedIndex => Memory.Read16(Used + 2);
+    public ushort UsedIndex => Read16(Used + 2);
 
     public ulong Read(int offset, int size)
     {
@@ -44,6 +45,16 @@ internal sealed class VirtioGuest
         BinaryPrimitives.WriteUInt64LittleEndian(data, value);
         Function.Write((ulong)offset, data.AsSpan(0, size));
     }
+
+    public ushort Read16(ulong address) => BinaryPrimitives.ReadUInt16LittleEndian(Memory.Data.AsSpan((int)address));
+
+    public uint Read32(ulong address) => BinaryPrimitives.ReadUInt32LittleEndian(Memory.Data.AsSpan((int)address));
+
+    public void Write16(ulong address, ushort value) => BinaryPrimitives.WriteUInt16LittleEndian(Memory.Data.AsSpan((int)address), value);
+
+    public void Write32(ulong address, uint value) => BinaryPrimitives.WriteUInt32LittleEndian(Memory.Data.AsSpan((int)address), value);
+
+    public void Write64(ulong address, ulong value) => BinaryPrimitives.WriteUInt64LittleEndian(Memory.Data.AsSpan((int)address), value);
 
     /// <summary>Goes through initialization (3.1.1) with the features asked for, and sets queue 0 up.</summary>
     public bool Start(ulong features = 1UL << 32)
@@ -71,18 +82,18 @@ internal sealed class VirtioGuest
     public void Describe(int index, ulong address, int length, bool writable, int next = -1, ulong table = Descriptors)
     {
         ulong at = table + (ulong)(index * 16);
-        Memory.Write64(at, address);
-        Memory.Write32(at + 8, (uint)length);
-        Memory.Write16(at + 12, (ushort)((next >= 0 ? 1 : 0) | (writable ? 2 : 0)));
-        Memory.Write16(at + 14, (ushort)Math.Max(next, 0));
+        Write64(at, address);
+        Write32(at + 8, (uint)length);
+        Write16(at + 12, (ushort)((next >= 0 ? 1 : 0) | (writable ? 2 : 0)));
+        Write16(at + 14, (ushort)Math.Max(next, 0));
     }
 
     /// <summary>Makes a chain available and tells the device.</summary>
     public void Offer(int head, bool notify = true)
     {
-        Memory.Write16(Available + 4 + (2UL * (ulong)(_next & (Entries - 1))), (ushort)head);
+        Write16(Available + 4 + (2UL * (ulong)(_next & (Entries - 1))), (ushort)head);
         _next++;
-        Memory.Write16(Available + 2, (ushort)_next);
+        Write16(Available + 2, (ushort)_next);
         if (notify) Write(0x3000, 2, 0);
     }
 }

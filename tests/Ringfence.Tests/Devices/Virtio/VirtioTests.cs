@@ -1,5 +1,6 @@
 using System.Text;
 using Ringfence.Devices.Virtio;
+using Ringfence.Tests.Support;
 
 namespace Ringfence.Tests.Devices.Virtio;
 
@@ -42,8 +43,8 @@ public sealed class VirtioTests
         guest.Start();
         guest.Describe(0, Data, 12, writable: true);
         guest.Offer(0);
-        guest.Memory.Bytes.AsSpan(Data, 12).ToArray().ShouldBe([1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3, 4]);
-        (guest.UsedIndex, guest.Memory.Read32(VirtioGuest.Used + 4), guest.Memory.Read32(VirtioGuest.Used + 8)).ShouldBe(((ushort)1, 0U, 12U));
+        guest.Memory.Data.AsSpan(Data, 12).ToArray().ShouldBe([1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3, 4]);
+        (guest.UsedIndex, guest.Read32(VirtioGuest.Used + 4), guest.Read32(VirtioGuest.Used + 8)).ShouldBe(((ushort)1, 0U, 12U));
         guest.Pin.ShouldBeTrue();
         guest.Read(0x1000, 1).ShouldBe(1UL);
         guest.Pin.ShouldBeFalse();
@@ -76,20 +77,21 @@ public sealed class VirtioTests
     [Fact]
     public void A_disk_reads_and_writes_sectors_and_ends_when_its_drive_has()
     {
-        MemoryDrive drive = new(64 << 10);
+        MemoryStore store = new(new byte[64 << 10]);
+        FakeDrive drive = new(store);
         VirtioGuest guest = Disk(drive);
         guest.Start();
-        Encoding.ASCII.GetBytes("written by the guest").CopyTo(guest.Memory.Bytes, Data);
+        Encoding.ASCII.GetBytes("written by the guest").CopyTo(guest.Memory.Data, Data);
         Request(guest, type: 1, sector: 3, dataWritable: false);
         guest.UsedIndex.ShouldBe((ushort)0);
-        drive.Complete();
-        (guest.UsedIndex, guest.Memory.Bytes[Status]).ShouldBe(((ushort)1, (byte)0));
-        Encoding.ASCII.GetString(drive.Store.Bytes, 3 * 512, 20).ShouldBe("written by the guest");
-        guest.Memory.Bytes.AsSpan(Data, 512).Clear();
+        drive.Run();
+        (guest.UsedIndex, guest.Memory.Data[Status]).ShouldBe(((ushort)1, (byte)0));
+        Encoding.ASCII.GetString(store.Data, 3 * 512, 20).ShouldBe("written by the guest");
+        guest.Memory.Data.AsSpan(Data, 512).Clear();
         Request(guest, type: 0, sector: 3, dataWritable: true);
-        drive.Complete();
-        Encoding.ASCII.GetString(guest.Memory.Bytes, Data, 20).ShouldBe("written by the guest");
-        guest.Memory.Read32(VirtioGuest.Used + 4 + 8 + 4).ShouldBe(513U);
+        drive.Run();
+        Encoding.ASCII.GetString(guest.Memory.Data, Data, 20).ShouldBe("written by the guest");
+        guest.Read32(VirtioGuest.Used + 4 + 8 + 4).ShouldBe(513U);
     }
 
     [Theory]
@@ -97,71 +99,75 @@ public sealed class VirtioTests
     [InlineData(99, 0, 2)]    // no such request
     public void Requests_that_cannot_be_done_say_so(int type, int sector, byte status)
     {
-        MemoryDrive drive = new(64 << 10);
+        MemoryStore store = new(new byte[64 << 10]);
+        FakeDrive drive = new(store);
         VirtioGuest guest = Disk(drive);
         guest.Start();
-        guest.Memory.Bytes[Status] = 0xee;
+        guest.Memory.Data[Status] = 0xee;
         Request(guest, type, sector, dataWritable: false);
-        drive.Complete();
-        guest.Memory.Bytes[Status].ShouldBe(status);
+        drive.Run();
+        guest.Memory.Data[Status].ShouldBe(status);
     }
 
     [Fact]
     public void A_disk_that_is_read_only_says_so_and_refuses_writes()
     {
-        MemoryDrive drive = new(64 << 10, readOnly: true);
+        FakeDrive drive = new(new MemoryStore(new byte[64 << 10], isReadOnly: true));
         VirtioGuest guest = Disk(drive);
         (guest.Read(4, 4) & (1 << 5)).ShouldNotBe(0UL);
         guest.Start();
         Request(guest, type: 1, sector: 0, dataWritable: false);
-        drive.Complete();
-        guest.Memory.Bytes[Status].ShouldBe((byte)1);
+        drive.Run();
+        guest.Memory.Data[Status].ShouldBe((byte)1);
     }
 
     [Fact]
     public void A_flush_reaches_the_drive()
     {
-        MemoryDrive drive = new(64 << 10);
+        MemoryStore store = new(new byte[64 << 10]);
+        FakeDrive drive = new(store);
         VirtioGuest guest = Disk(drive);
         guest.Start();
-        guest.Memory.Write32(Header, 4);
+        guest.Write32(Header, 4);
         guest.Describe(0, Header, 16, writable: false, next: 1);
         guest.Describe(1, Status, 1, writable: true);
         guest.Offer(0);
-        drive.Complete();
-        drive.Flushes.ShouldBe(1);
+        drive.Run();
+        store.Flushes.ShouldBe(1);
     }
 
     [Fact]
     public void What_was_taken_before_a_reset_is_not_given_back_after_it()
     {
-        MemoryDrive drive = new(64 << 10);
+        MemoryStore store = new(new byte[64 << 10]);
+        FakeDrive drive = new(store);
         VirtioGuest guest = Disk(drive);
         guest.Start();
         Request(guest, type: 0, sector: 0, dataWritable: true);
         var waiting = drive;
         guest.Write(0x14, 1, 0);
-        waiting.Complete();
+        waiting.Run();
         guest.UsedIndex.ShouldBe((ushort)0);
     }
 
     [Fact]
     public void Indirect_descriptors_and_event_indices_work()
     {
-        MemoryDrive drive = new(64 << 10);
+        MemoryStore store = new(new byte[64 << 10]);
+        FakeDrive drive = new(store);
         VirtioGuest guest = Disk(drive);
         guest.Start(Version1 | EventIndex | (1UL << 28)).ShouldBeTrue();
         const ulong Table = 0xb000;
-        guest.Memory.Write32(Header, 8);
+        guest.Write32(Header, 8);
         guest.Describe(0, Header, 16, writable: false, next: 1, table: Table);
         guest.Describe(1, Data, 20, writable: true, next: 2, table: Table);
         guest.Describe(2, Status, 1, writable: true, table: Table);
         guest.Describe(0, Table, 48, writable: false);
-        guest.Memory.Write16(VirtioGuest.Descriptors + 12, 4);
+        guest.Write16(VirtioGuest.Descriptors + 12, 4);
         // used_event 0: interrupt after the first.
         guest.Offer(0);
         guest.Pin.ShouldBeTrue();
-        Encoding.ASCII.GetString(guest.Memory.Bytes, Data, 5).ShouldBe("disk0");
+        Encoding.ASCII.GetString(guest.Memory.Data, Data, 5).ShouldBe("disk0");
         guest.Read(0x1000, 1);
         // used_event stays 0: no interrupt for the second.
         guest.Offer(0);
@@ -172,7 +178,8 @@ public sealed class VirtioTests
     [Fact]
     public void A_chain_that_goes_round_stops_the_queue_until_it_is_reset()
     {
-        MemoryDrive drive = new(64 << 10);
+        MemoryStore store = new(new byte[64 << 10]);
+        FakeDrive drive = new(store);
         VirtioGuest guest = Disk(drive);
         guest.Start();
         guest.Describe(0, Data, 16, writable: false, next: 1);
@@ -191,10 +198,10 @@ public sealed class VirtioTests
         var random = new Random(20261121);
         for (int program = 0; program < 2000; program++)
         {
-            MemoryDrive drive = new(16 << 10);
+            FakeDrive drive = new(new MemoryStore(new byte[16 << 10]));
             VirtioGuest guest = Disk(drive);
             if (random.Next(4) != 0) guest.Start(Version1 | (random.Next(2) == 0 ? EventIndex : 0));
-            random.NextBytes(guest.Memory.Bytes.AsSpan(0x1000, 0x3000));
+            random.NextBytes(guest.Memory.Data.AsSpan(0x1000, 0x3000));
             for (int step = 0; step < 30; step++)
             {
                 switch (random.Next(6))
@@ -215,19 +222,19 @@ public sealed class VirtioTests
                         guest.Offer(random.Next(12));
                         break;
                     default:
-                        drive.Complete();
+                        drive.Run();
                         break;
                 }
             }
         }
     }
 
-    private static VirtioGuest Disk(MemoryDrive drive) => new(_ => new VirtioBlock("disk0", drive, 1));
+    private static VirtioGuest Disk(FakeDrive drive) => new(_ => new VirtioBlock("disk0", drive, 1));
 
     private static void Request(VirtioGuest guest, int type, int sector, bool dataWritable)
     {
-        guest.Memory.Write32(Header, (uint)type);
-        guest.Memory.Write64(Header + 8, (ulong)sector);
+        guest.Write32(Header, (uint)type);
+        guest.Write64(Header + 8, (ulong)sector);
         guest.Describe(0, Header, 16, writable: false, next: 1);
         guest.Describe(1, Data, 512, dataWritable, next: 2);
         guest.Describe(2, Status, 1, writable: true);
