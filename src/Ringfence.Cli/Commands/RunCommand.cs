@@ -11,6 +11,7 @@ internal sealed class RunCommand : Command, IHasExamples
     private readonly GuestOptionSet _guest = new("Stops the machine after that time, with exit code 124.");
     private readonly Option<string[]> _serial = GuestOptionSet.Texts("--serial", "TO", "Where COM1 is connected: stdio, file:PATH or null; repeated for COM2 to COM4. [default: stdio]");
     private readonly Option<string> _display = GuestOptionSet.Text("--display", "WHERE", "Where the screen is shown, if firmware starts the machine: terminal (text modes, with the keyboard) or none. [default: none]");
+    private readonly Option<string> _vnc = GuestOptionSet.Text("--vnc", "[HOST]:DISPLAY", "Serves the screen, keyboard and mouse to VNC clients at port 5900 + DISPLAY, of this host only unless HOST is an address; also ,password=FILE or ,password=none. [default password: random, printed]");
     private readonly Option<string> _debugConsole = GuestOptionSet.Text("--debugcon", "TO", "Where the debug console (port E9h) is connected: stdio, file:PATH or null. [default: null]");
     private readonly Option<bool> _deterministic = new("--deterministic") { Description = "Guest time follows the count of executed instructions; one processor." };
     private readonly Option<string> _stats = GuestOptionSet.Text("--stats", "FORMAT", "Prints counters at the end: text, json, text:PATH or json:PATH.");
@@ -22,7 +23,7 @@ internal sealed class RunCommand : Command, IHasExamples
     public RunCommand()
         : base("run", "Runs a machine with its serial console at this terminal. Ctrl-A X quits, Ctrl-A H helps.")
     {
-        Option[] options = [_engine, .. _guest.Machine, _display, _serial, _debugConsole, _deterministic, _guest.Timeout, _stats, _noExitTimes, _trace, _traceLimit];
+        Option[] options = [_engine, .. _guest.Machine, _display, _vnc, _serial, _debugConsole, _deterministic, _guest.Timeout, _stats, _noExitTimes, _trace, _traceLimit];
         foreach (Option option in options) Add(option);
         SetAction(result => MachineRunner.Run(Read(result)));
     }
@@ -71,6 +72,7 @@ internal sealed class RunCommand : Command, IHasExamples
             Engine = Values.Engine(result.GetValue(_engine) ?? "auto"),
             Guest = _guest.Read(result),
             ShowsScreen = showsScreen,
+            Vnc = result.GetValue(_vnc) is { } vnc ? VncOptions.Parse(vnc) : null,
             SerialPorts = serial.Length == 0 ? [new Connection(showsScreen ? ConnectionKind.Null : ConnectionKind.Stdio)] : [.. serial.Select(s => Values.Connection("--serial", s))],
             DebugConsole = Values.Connection("--debugcon", result.GetValue(_debugConsole) ?? "null"),
             Deterministic = result.GetValue(_deterministic),
@@ -88,6 +90,7 @@ internal sealed class RunCommand : Command, IHasExamples
     private static void Check(RunOptions options)
     {
         const int MostSerialPorts = 4;
+        if (options.Vnc is not null && !options.Guest.UsesFirmware) throw new UserErrorException("--vnc needs a drive or --firmware");
         if (options.ShowsScreen && !options.Guest.UsesFirmware) throw new UserErrorException("--display terminal needs a drive or --firmware");
         if (options.ShowsScreen && options.SerialPorts.Any(s => s.Kind == ConnectionKind.Stdio)) throw new UserErrorException("--display terminal and --serial stdio exclude each other");
         if (options.Deterministic && options.Guest.Processors != 1) throw new UserErrorException("--deterministic needs --cpus 1");

@@ -55,6 +55,9 @@ internal sealed record RunOptions
     /// <summary>Shows the guest's screen in the terminal.</summary>
     public required bool ShowsScreen { get; init; }
 
+    /// <summary>Shows it to VNC clients.</summary>
+    public VncOptions? Vnc { get; init; }
+
     public string? Trace { get; init; }
 
     public required long TraceBytes { get; init; }

@@ -5,6 +5,7 @@ using Ringfence.Cli.Commands;
 using Ringfence.Cli.Host;
 using Ringfence.Execution.Translation.Listing;
 using Ringfence.Machines;
+using Ringfence.Remote;
 
 namespace Ringfence.Cli.Running;
 
@@ -25,6 +26,7 @@ internal sealed class MachineRunner : IDisposable
     private readonly OutputFile? _statisticsFile;
     private readonly TaskCompletionSource<RunEnd> _interruption = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Lock _outputLock = new();
+    private readonly RfbServer? _vnc;
     private bool _atLineStart = true;
 
     private MachineRunner(RunOptions options)
@@ -52,6 +54,8 @@ internal sealed class MachineRunner : IDisposable
                 _statisticsFile = new OutputFile("--stats", request.Path);
                 _files.Add(_statisticsFile);
             }
+
+            if (options.Vnc is { } vnc) _vnc = VncDisplay.Start(_machine.Screen!, vnc);
         }
         catch
         {
@@ -71,6 +75,7 @@ internal sealed class MachineRunner : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
+        _vnc?.DisposeAsync().AsTask().GetAwaiter().GetResult();
         _machine.Dispose();
         foreach (OutputFile file in _files) file.Dispose();
     }
