@@ -20,7 +20,12 @@ internal sealed class FakeVideo : IVideoOutput
     {
         uint[] pixels = new uint[width * height];
         for (int i = 0; i < pixels.Length; i++) pixels[i] = 0xff00_0000 | pixel(i % width, i / width);
-        lock (_sync) (_shown, _generation) = (new VideoPicture(width, height, pixels), _generation + 1);
+        Show(new VideoPicture(width, height, pixels));
+    }
+
+    public void Show(VideoPicture picture)
+    {
+        lock (_sync) (_shown, _generation) = (picture, _generation + 1);
     }
 
     public (int First, int End) Draw(ref VideoPicture picture, ref long generation)

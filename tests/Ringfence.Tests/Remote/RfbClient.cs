@@ -103,8 +103,9 @@ internal sealed class RfbClient : IDisposable
     public void Send(params byte[] bytes) => Stream.Write(bytes);
 
     /// <summary>Takes an update.</summary>
+    /// <param name="decodes">False: its pixels are thrown away, and so is everything that follows in ZRLE.</param>
     /// <returns>Its pixels.</returns>
-    public int Update()
+    public int Update(bool decodes = true)
     {
         Read(1)[0].ShouldBe((byte)0);
         Read(1);
@@ -122,8 +123,10 @@ internal sealed class RfbClient : IDisposable
                     Put(x, y, width, Enumerable.Range(0, width * height).Select(_ => 0u).ToArray().AsSpan(), Read(width * height * _pixelBytes));
                     break;
                 case 16:
+                    byte[] tiles = Read((int)U32());
+                    if (!decodes) break;
                     _compressed.SetLength(0);
-                    _compressed.Write(Read((int)U32()));
+                    _compressed.Write(tiles);
                     _compressed.Position = 0;
                     for (int row = 0; row < height; row += 64)
                         for (int column = 0; column < width; column += 64)
