@@ -10,9 +10,9 @@ cd "$(dirname "$0")/.."
 format=${FORMAT:-raw}
 work=artifacts/bench
 rm -rf "$work/disks" && mkdir -p "$work/disks"
-cp -r guests/rootfs-amd64 "$work/disks/root"
-cp -r guests/modules-amd64/modules "$work/disks/root/"
-cat >"$work/disks/root/autorun" <<'GUEST'
+cp -r guests/rootfs-amd64 "$work/disks/initrd"
+cp -r guests/modules-amd64/modules "$work/disks/initrd/"
+cat >"$work/disks/initrd/autorun" <<'GUEST'
 #!/bin/sh
 sh /modules/load 2>/dev/null
 busybox usleep 300000
@@ -23,8 +23,8 @@ r=$(timed dd if=/dev/vda of=/dev/null bs=1M count=256)
 echo "DISK $w $r"
 poweroff -f
 GUEST
-chmod +x "$work/disks/root/autorun"
-(cd "$work/disks/root" && find . | LC_ALL=C sort | cpio -o -H newc --quiet | gzip -1) >"$work/disks/initrd.gz"
+chmod +x "$work/disks/initrd/autorun"
+(cd "$work/disks/initrd" && find . | LC_ALL=C sort | cpio -o -H newc --quiet | gzip -1) >"$work/disks/initrd.gz"
 image() { rm -f "$work/disks/disk" && qemu-img create -q -f "$format" "$work/disks/disk" 1G; }
 image
 ours=$(dotnet src/Ringfence.Cli/bin/Release/net10.0/Ringfence.Cli.dll run --kernel guests/vmlinuz-amd64 --initrd "$work/disks/initrd.gz" \

@@ -64,20 +64,7 @@ public sealed unsafe class DeviceMemoryTests
         ["fnstcw"] = (a => { a.fninit(); a.fnstcw(__word_ptr[rdi]); }, 2, false, 0x37f),
     };
 
-    public static TheoryData<string, bool> Instructions
-    {
-        get
-        {
-            var data = new TheoryData<string, bool>();
-            foreach (string name in Accesses.Keys)
-            {
-                data.Add(name, false);
-                data.Add(name, true);
-            }
-
-            return data;
-        }
-    }
+    public static TheoryData<string, bool> Instructions => ColdAndHot.Rows(Accesses.Keys);
 
     [EngineTheory]
     [MemberData(nameof(Instructions))]

@@ -36,20 +36,7 @@ public sealed unsafe class NarrowFaultsTests
         ["les"] = (a => a.les(esi, __[edi]), ExceptionVector.PageFault, 0, TestMachine.Data + 0x100, Missing),
     };
 
-    public static TheoryData<string, bool> Names
-    {
-        get
-        {
-            var data = new TheoryData<string, bool>();
-            foreach (string name in Instructions.Keys)
-            {
-                data.Add(name, false);
-                data.Add(name, true);
-            }
-
-            return data;
-        }
-    }
+    public static TheoryData<string, bool> Names => ColdAndHot.Rows(Instructions.Keys);
 
     [EngineTheory]
     [MemberData(nameof(Names))]

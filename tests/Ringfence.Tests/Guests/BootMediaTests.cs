@@ -19,11 +19,7 @@ public sealed class BootMediaTests
     public async Task GRUB_starts_from_a_CD_and_answers_what_is_typed(bool seaBios)
     {
         await using VirtualMachine machine = Boot(seaBios, DriveKind.CdRom, "media/grub-rescue-cdrom.iso");
-        Screen screen = machine.Screen!;
-        await screen.WaitForTextAsync("GNU GRUB", BootTime);
-        screen.TypeText("c");
-        await screen.WaitForTextAsync("grub>", AnswerTime);
-        screen.TypeText("ls\n");
+        Screen screen = await ListAtGrubsPrompt(machine);
         await screen.WaitForTextAsync("(cd)", AnswerTime);
         screen.TypeText("halt\n");
         (await machine.WaitForExitAsync(AnswerTime)).Reason.ShouldBe(MachineExitReason.PowerOff);
@@ -35,11 +31,7 @@ public sealed class BootMediaTests
     public async Task GRUB_starts_from_a_floppy_and_lists_it(bool seaBios)
     {
         await using VirtualMachine machine = Boot(seaBios, DriveKind.Floppy, "media/grub-rescue-floppy.img");
-        Screen screen = machine.Screen!;
-        await screen.WaitForTextAsync("GNU GRUB", BootTime);
-        screen.TypeText("c");
-        await screen.WaitForTextAsync("grub>", AnswerTime);
-        screen.TypeText("ls\n");
+        Screen screen = await ListAtGrubsPrompt(machine);
         await screen.WaitForTextAsync("(fd0)", AnswerTime);
     }
 
@@ -61,6 +53,17 @@ public sealed class BootMediaTests
         await using VirtualMachine machine = Boot(seaBios, DriveKind.CdRom, "media/memtest86+x64.iso");
         var screen = await machine.Screen!.WaitForTextAsync(new System.Text.RegularExpressions.Regex("Memtest86\\+.*Test *#?[0-9]+", System.Text.RegularExpressions.RegexOptions.Singleline), BootTime);
         screen.ToString().ShouldNotContain("FAIL");
+    }
+
+    /// <summary>Leaves GRUB's menu for its prompt and types <c>ls</c> there.</summary>
+    private static async Task<Screen> ListAtGrubsPrompt(VirtualMachine machine)
+    {
+        Screen screen = machine.Screen!;
+        await screen.WaitForTextAsync("GNU GRUB", BootTime);
+        screen.TypeText("c");
+        await screen.WaitForTextAsync("grub>", AnswerTime);
+        screen.TypeText("ls\n");
+        return screen;
     }
 
     private static VirtualMachine Boot(bool seaBios, DriveKind kind, string medium)
