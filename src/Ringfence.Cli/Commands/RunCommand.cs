@@ -12,6 +12,7 @@ internal sealed class RunCommand : Command, IHasExamples
     private readonly Option<string[]> _serial = GuestOptionSet.Texts("--serial", "TO", "Where COM1 is connected: stdio, file:PATH or null; repeated for COM2 to COM4. [default: stdio]");
     private readonly Option<string> _display = GuestOptionSet.Text("--display", "WHERE", "Where the screen is shown, if firmware starts the machine: terminal (text modes, with the keyboard) or none. [default: none]");
     private readonly Option<string> _vnc = GuestOptionSet.Text("--vnc", "[HOST]:DISPLAY", "Serves the screen, keyboard and mouse to VNC clients at port 5900 + DISPLAY, of this host only unless HOST is an address; also ,password=FILE or ,password=none. [default password: random, printed]");
+    private readonly Option<string> _http = GuestOptionSet.Text("--http", "[HOST:]PORT", "Serves a page with the screen, the serial consoles and figures to browsers, of this host only unless HOST is an address; the address with its token is printed.");
     private readonly Option<string> _debugConsole = GuestOptionSet.Text("--debugcon", "TO", "Where the debug console (port E9h) is connected: stdio, file:PATH or null. [default: null]");
     private readonly Option<bool> _deterministic = new("--deterministic") { Description = "Guest time follows the count of executed instructions; one processor." };
     private readonly Option<string> _stats = GuestOptionSet.Text("--stats", "FORMAT", "Prints counters at the end: text, json, text:PATH or json:PATH.");
@@ -23,7 +24,7 @@ internal sealed class RunCommand : Command, IHasExamples
     public RunCommand()
         : base("run", "Runs a machine with its serial console at this terminal. Ctrl-A X quits, Ctrl-A H helps.")
     {
-        Option[] options = [_engine, .. _guest.Machine, _display, _vnc, _serial, _debugConsole, _deterministic, _guest.Timeout, _stats, _noExitTimes, _trace, _traceLimit];
+        Option[] options = [_engine, .. _guest.Machine, _display, _vnc, _http, _serial, _debugConsole, _deterministic, _guest.Timeout, _stats, _noExitTimes, _trace, _traceLimit];
         foreach (Option option in options) Add(option);
         SetAction(result => MachineRunner.Run(Read(result)));
     }
@@ -45,6 +46,8 @@ internal sealed class RunCommand : Command, IHasExamples
               boots a CD as a PC does, its screen and keyboard at this terminal
           ringfence run --firmware bios-256k.bin --cdrom grub-rescue-cdrom.iso --display terminal
               the same with another firmware, such as SeaBIOS
+          ringfence run --floppy grub.img --http 8080
+              its screen, keyboard and serial console in a browser
           ringfence run --kernel vmlinuz --initrd initrd.img --disk root.qcow2 --snapshot --append "root=/dev/vda1 console=ttyS0"
               a disk whose changes are thrown away
           printf 'help\npoweroff\n' | ringfence run --timeout 60 --stats json
@@ -61,6 +64,7 @@ internal sealed class RunCommand : Command, IHasExamples
     private RunOptions Read(ParseResult result)
     {
         string[] serial = result.GetValue(_serial) ?? [];
+        HttpOptions? http = result.GetValue(_http) is { } place ? HttpOptions.Parse(place) : null;
         bool showsScreen = (result.GetValue(_display) ?? "none") switch
         {
             "terminal" => true,
@@ -73,6 +77,8 @@ internal sealed class RunCommand : Command, IHasExamples
             Guest = _guest.Read(result),
             ShowsScreen = showsScreen,
             Vnc = result.GetValue(_vnc) is { } vnc ? VncOptions.Parse(vnc) : null,
+            Http = http,
+            HasDisplay = http is not null && result.GetValue(_display) is not "none",
             SerialPorts = serial.Length == 0 ? [new Connection(showsScreen ? ConnectionKind.Null : ConnectionKind.Stdio)] : [.. serial.Select(s => Values.Connection("--serial", s))],
             DebugConsole = Values.Connection("--debugcon", result.GetValue(_debugConsole) ?? "null"),
             Deterministic = result.GetValue(_deterministic),

@@ -58,6 +58,12 @@ internal sealed record RunOptions
     /// <summary>Shows it to VNC clients.</summary>
     public VncOptions? Vnc { get; init; }
 
+    /// <summary>Serves the machine's page.</summary>
+    public HttpOptions? Http { get; init; }
+
+    /// <summary>The machine has a display adapter, whatever starts it.</summary>
+    public required bool HasDisplay { get; init; }
+
     public string? Trace { get; init; }
 
     public required long TraceBytes { get; init; }

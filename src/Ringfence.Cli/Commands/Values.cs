@@ -1,4 +1,6 @@
 using System.Globalization;
+using System.Net;
+using System.Net.Sockets;
 using Ringfence.Machines;
 using Ringfence.Storage;
 using Ringfence.Virtualizability;
@@ -20,6 +22,21 @@ internal static class Values
         if (bytes is < MachineOptions.MinMemoryBytes or > MachineOptions.MaxMemoryBytes)
             throw new UserErrorException($"--memory: '{text}' is out of range (1M to {MachineOptions.MaxMemoryBytes >> 30}G)");
         return (bytes & 0xfff) == 0 ? bytes : throw new UserErrorException($"--memory: '{text}' is not a multiple of 4 KiB");
+    }
+
+    /// <summary>An address of this host to listen at, by number or name; nothing: clients of this host only.</summary>
+    public static IPAddress HostAddress(string option, string host)
+    {
+        if (host is "" or "localhost") return IPAddress.Loopback;
+        if (IPAddress.TryParse(host.Trim('[', ']'), out IPAddress? address)) return address;
+        try
+        {
+            return Dns.GetHostAddresses(host) is [var first, ..] ? first : throw new UserErrorException($"{option}: there is no host '{host}'");
+        }
+        catch (Exception error) when (error is SocketException or ArgumentException)
+        {
+            throw new UserErrorException($"{option}: there is no host '{host}'");
+        }
     }
 
     /// <summary>The size of a trace: bytes, or with a binary unit.</summary>

@@ -1,6 +1,5 @@
 using System.Globalization;
 using System.Net;
-using System.Net.Sockets;
 
 namespace Ringfence.Cli.Commands;
 
@@ -29,22 +28,8 @@ internal sealed record VncOptions(IPAddress Address, int Display, string? Passwo
         int colon = place.LastIndexOf(':');
         if (colon < 0 || !int.TryParse(place.AsSpan(colon + 1), NumberStyles.None, CultureInfo.InvariantCulture, out int display) || display > IPEndPoint.MaxPort - FirstPort)
             throw new UserErrorException($"--vnc: '{place}' is not [HOST]:DISPLAY (such as :1, port 5901 of this host)");
-        VncOptions options = new(Resolve(place[..colon]), display, password is "none" ? null : password, password is "none");
+        VncOptions options = new(Values.HostAddress("--vnc", place[..colon]), display, password is "none" ? null : password, password is "none");
         if (options.AllowsNoPassword && !IPAddress.IsLoopback(options.Address)) throw new UserErrorException("--vnc: password=none is for clients of this host only");
         return options;
-    }
-
-    private static IPAddress Resolve(string host)
-    {
-        if (host is "" or "localhost") return IPAddress.Loopback;
-        if (IPAddress.TryParse(host.Trim('[', ']'), out IPAddress? address)) return address;
-        try
-        {
-            return Dns.GetHostAddresses(host) is [var first, ..] ? first : throw new UserErrorException($"--vnc: there is no host '{host}'");
-        }
-        catch (Exception error) when (error is SocketException or ArgumentException)
-        {
-            throw new UserErrorException($"--vnc: there is no host '{host}'");
-        }
     }
 }

@@ -6,6 +6,7 @@ using Ringfence.Cli.Host;
 using Ringfence.Execution.Translation.Listing;
 using Ringfence.Machines;
 using Ringfence.Remote;
+using Ringfence.Web;
 
 namespace Ringfence.Cli.Running;
 
@@ -27,6 +28,7 @@ internal sealed class MachineRunner : IDisposable
     private readonly TaskCompletionSource<RunEnd> _interruption = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Lock _outputLock = new();
     private readonly RfbServer? _vnc;
+    private readonly WebConsole? _page;
     private bool _atLineStart = true;
 
     private MachineRunner(RunOptions options)
@@ -36,8 +38,10 @@ internal sealed class MachineRunner : IDisposable
         // Opened now: a long run must not end with the news that its trace cannot be written.
         OutputFile? trace = options.Trace is { } path ? new OutputFile("--trace", path, TraceBufferBytes) : null;
         if (trace is not null) _files.Add(trace);
-        _machine = MachineFactory.Create(MachineFactory.OptionsFor(options.Guest) with
+        MachineOptions machine = MachineFactory.OptionsFor(options.Guest);
+        _machine = MachineFactory.Create(machine with
         {
+            Display = machine.Display ?? (options.HasDisplay ? new DisplayOptions() : null),
             Engine = options.Engine,
             Deterministic = options.Deterministic,
             SerialPorts = Math.Max(options.SerialPorts.Count, 2),
@@ -56,6 +60,7 @@ internal sealed class MachineRunner : IDisposable
             }
 
             if (options.Vnc is { } vnc) _vnc = VncDisplay.Start(_machine.Screen!, vnc);
+            if (options.Http is { } http) _page = MachinePage.Start(_machine, http);
         }
         catch
         {
@@ -75,6 +80,7 @@ internal sealed class MachineRunner : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
+        _page?.DisposeAsync().AsTask().GetAwaiter().GetResult();
         _vnc?.DisposeAsync().AsTask().GetAwaiter().GetResult();
         _machine.Dispose();
         foreach (OutputFile file in _files) file.Dispose();

@@ -23,6 +23,9 @@ internal abstract unsafe class EngineLoop : IExecutionEngine
     /// <inheritdoc/>
     public abstract string Name { get; }
 
+    /// <inheritdoc/>
+    public abstract bool CountsInstructions { get; }
+
     /// <summary>Called before each instruction, with RIP exact, while it is set: the machine then runs one instruction at a time.</summary>
     public Action<Processor>? Tracer
     {

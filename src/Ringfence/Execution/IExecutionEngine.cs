@@ -12,6 +12,9 @@ internal interface IExecutionEngine : IDisposable
     /// <summary>Name as on the command line, such as <c>interpreter</c>.</summary>
     string Name { get; }
 
+    /// <summary>Whether all executed instructions are counted, those in translated code among them.</summary>
+    bool CountsInstructions { get; }
+
     /// <summary>
     /// Executes guest code: delivers faults, interrupts, INIT and start-up IPIs itself, and returns only for
     /// <see cref="ExitReason.Halt"/> (HLT or waiting for SIPI, and no event that wakes it), <see cref="ExitReason.Stop"/> (the Stop event is set; the caller

@@ -56,6 +56,22 @@ public class GuestConsole
         }
     }
 
+    /// <summary>Adds a handler of <see cref="OutputReceived"/> without a gap or an overlap between what it gets and what was printed before.</summary>
+    /// <param name="handler">The handler. It may be called before this call returns.</param>
+    /// <param name="before">What was printed before, as in <see cref="Output"/>.</param>
+    /// <returns>What removes the handler.</returns>
+    public IDisposable Follow(Action<ReadOnlyMemory<byte>> handler, out string before)
+    {
+        ArgumentNullException.ThrowIfNull(handler);
+        lock (_sync)
+        {
+            before = new string(_transcript.From(0));
+            var follower = new Follower(this, handler, _backlog.Count);
+            _received += follower.Receive;
+            return follower;
+        }
+    }
+
     /// <summary>Waits until the guest has printed <paramref name="text"/>.</summary>
     /// <param name="text">The text, compared character by character.</param>
     /// <param name="timeout">Host time to wait.</param>
@@ -237,6 +253,21 @@ public class GuestConsole
     {
         string lines = LastLines(LinesInMessages);
         return lines.Length == 0 ? "There was no output." : $"The last output was:{Environment.NewLine}{lines}";
+    }
+
+    /// <param name="console">The console.</param>
+    /// <param name="handler">Takes the output.</param>
+    /// <param name="known">Bytes that are still to be handed out to others, and that the handler knows from the transcript.</param>
+    private sealed class Follower(GuestConsole console, Action<ReadOnlyMemory<byte>> handler, int known) : IDisposable
+    {
+        public void Receive(ReadOnlyMemory<byte> output)
+        {
+            int skipped = Math.Min(known, output.Length);
+            known -= skipped;
+            if (skipped < output.Length) handler(output[skipped..]);
+        }
+
+        public void Dispose() => console.OutputReceived -= Receive;
     }
 
     private sealed class Waiter(string description, string? text, Regex? pattern)

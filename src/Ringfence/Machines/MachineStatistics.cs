@@ -1,4 +1,5 @@
 using Iced.Intel;
+using Ringfence.Devices.Storage;
 using Ringfence.Execution;
 using Ringfence.Processors.Exits;
 
@@ -21,6 +22,9 @@ public sealed record MachineStatistics
     /// others this is what was executed outside it, and no sign of progress.
     /// </summary>
     public required ulong Instructions { get; init; }
+
+    /// <summary>Whether <see cref="Instructions"/> has all of them, and so shows progress.</summary>
+    public required bool CountsInstructions { get; init; }
 
     /// <summary>Million guest instructions a second of wall time, as far as <see cref="Instructions"/> counts them.</summary>
     public double Mips => WallTime > TimeSpan.Zero ? Instructions / WallTime.TotalSeconds / 1e6 : 0;
@@ -58,6 +62,9 @@ public sealed record MachineStatistics
     /// <summary>Resets since power-on.</summary>
     public required int Resets { get; init; }
 
+    /// <summary>What the drives have done since power-on, by name, in the order of <see cref="MachineOptions.Drives"/>.</summary>
+    public required IReadOnlyDictionary<string, BlockDriveStatistics> Drives { get; init; }
+
     /// <summary>Counters of binary translation; null if the engine does not translate.</summary>
     public TranslatorStatistics? Translator { get; init; }
 
@@ -89,12 +96,15 @@ public sealed record MachineStatistics
             }
         }
 
+        IReadOnlyDictionary<string, BlockDriveStatistics> drives;
+        lock (pc.Memory.DeviceLock) drives = pc.Drives.Statistics;
         return new MachineStatistics
         {
             Engine = engines[0].Name,
             WallTime = wallTime,
             GuestTime = TimeSpan.FromTicks(pc.Clock.Now / TimeSpan.NanosecondsPerTick),
             Instructions = instructions,
+            CountsInstructions = engines[0].CountsInstructions,
             Exits = exits,
             SensitiveInstructions = sensitive,
             Time = ExecutionTime.Take(pc.Processors),
@@ -105,6 +115,7 @@ public sealed record MachineStatistics
             UnclaimedPortAccesses = pc.Ports.UnclaimedReads + pc.Ports.UnclaimedWrites,
             PageWalks = walks,
             Resets = resets,
+            Drives = drives,
             Translator = TranslatorStatistics.Take(engines),
         };
     }

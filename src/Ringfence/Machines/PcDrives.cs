@@ -50,6 +50,17 @@ internal sealed class PcDrives : IDisposable
     /// <summary>The drives as our firmware sees them, in the order of the options.</summary>
     public IReadOnlyList<FirmwareDrive> Firmware => _firmware;
 
+    /// <summary>What the drives have done, by name, in the order of the options. Read under the machine lock.</summary>
+    public IReadOnlyDictionary<string, BlockDriveStatistics> Statistics
+    {
+        get
+        {
+            OrderedDictionary<string, BlockDriveStatistics> statistics = [];
+            foreach (ImageDrive drive in _drives) statistics.Add(drive.Name, drive.Statistics);
+            return statistics;
+        }
+    }
+
     /// <summary>Makes the IDE controller; null if nothing is connected to one.</summary>
     public IdeController? CreateIde(IGuestMemory memory, Func<int, InterruptLine> irq) => Array.TrueForAll(_ide, d => d is null)
         ? null

@@ -74,6 +74,12 @@ public sealed class VirtualMachine : IDisposable, IAsyncDisposable
     /// <summary>Ends with the machine, when its output has been handed out.</summary>
     public Task<MachineExit> Completion => _completion.Task;
 
+    /// <summary>Where it is in its life. It has ended when its output has been handed out.</summary>
+    public MachineState State =>
+        Completion.IsCompleted ? MachineState.Ended
+        : !_control.IsPaused ? MachineState.Running
+        : Volatile.Read(ref _started) ? MachineState.Paused : MachineState.NotStarted;
+
     /// <summary>Counters; those of the end once the machine has ended.</summary>
     public MachineStatistics Statistics
     {

@@ -1,6 +1,7 @@
 using Ringfence.Cli.Commands;
 using Ringfence.Cli.Comparing;
 using Ringfence.Cli.Running;
+using Ringfence.Devices.Storage;
 using Ringfence.Machines;
 using Ringfence.Processors.Exits;
 
@@ -63,6 +64,7 @@ internal static class SampleComparison
                 WallTime = wall,
                 GuestTime = wall,
                 Instructions = instructions,
+                CountsInstructions = true,
                 Exits = exits.ToDictionary(e => e.Key, e => e.Value.Count),
                 Time = new ExecutionTime { GuestCode = (wall - monitor) * 0.5, Idle = (wall - monitor) * 0.5, Exits = times },
                 SensitiveInstructions = Enumerable.Range(0, forms).ToDictionary(i => $"Form_{i}_r64_m128_imm8", i => 1_000_000L / (i + 1)),
@@ -73,6 +75,7 @@ internal static class SampleComparison
                 UnclaimedPortAccesses = 0,
                 PageWalks = 77,
                 Resets = 0,
+                Drives = new Dictionary<string, BlockDriveStatistics>(),
             },
         };
     }

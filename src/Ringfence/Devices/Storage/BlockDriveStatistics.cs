@@ -7,4 +7,4 @@ namespace Ringfence.Devices.Storage;
 /// <param name="BytesWritten">Bytes they wrote.</param>
 /// <param name="Flushes">Flushes that ended well.</param>
 /// <param name="Failures">Requests that did not.</param>
-internal readonly record struct BlockDriveStatistics(long Reads, long BytesRead, long Writes, long BytesWritten, long Flushes, long Failures);
+public readonly record struct BlockDriveStatistics(long Reads, long BytesRead, long Writes, long BytesWritten, long Flushes, long Failures);

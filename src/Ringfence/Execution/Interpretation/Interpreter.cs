@@ -24,6 +24,9 @@ internal sealed unsafe class Interpreter : EngineLoop
     /// <inheritdoc/>
     public override string Name => "interpreter";
 
+    /// <inheritdoc/>
+    public override bool CountsInstructions => true;
+
     /// <summary>The decode cache, for statistics.</summary>
     public DecodeCache Cache => _cache;
 

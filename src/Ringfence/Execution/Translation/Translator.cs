@@ -89,6 +89,9 @@ internal sealed unsafe partial class Translator : EngineLoop
     /// <inheritdoc/>
     public override string Name => _lockStep is null ? "translator" : "lockstep";
 
+    /// <inheritdoc/>
+    public override bool CountsInstructions => State->InstructionLimit != ulong.MaxValue && !_tracesAtOnce;
+
     /// <summary>The translated code.</summary>
     public TranslationCache Cache => _cache;
 
@@ -251,7 +254,7 @@ internal sealed unsafe partial class Translator : EngineLoop
             if (!TranslationMode.IsFlatCodeSegment(cs)) context = CodeContext(cs);
         }
 
-        return TranslationMode.Of(s, Processor.Mmu.ChecksEachAccess, s->InstructionLimit != ulong.MaxValue && !_tracesAtOnce, simd, context);
+        return TranslationMode.Of(s, Processor.Mmu.ChecksEachAccess, CountsInstructions, simd, context);
     }
 
     /// <summary>A number for base and limit of a code segment that is not flat; there are few in a guest's life.</summary>

@@ -1,0 +1,183 @@
+using System.Globalization;
+using System.Net.WebSockets;
+using Microsoft.AspNetCore.Http;
+using Ringfence.Machines;
+using Ringfence.Remote;
+
+namespace Ringfence.Web;
+
+/// <summary>The WebSockets of the page: <c>/screen</c>, <c>/serial/N</c> and <c>/figures</c>, each with room for so many clients.</summary>
+internal sealed class WebSocketEndpoints : IAsyncDisposable
+{
+    private const string SerialPrefix = "/serial/";
+    private const string Binary = "binary";
+    private const int OutputPieceBytes = 64 << 10;
+
+    // Typed bytes that may wait for the guest to read its port; the client's own connection holds the rest.
+    private const int MostPendingInput = 64 << 10;
+
+    private static readonly TimeSpan InputPollInterval = TimeSpan.FromMilliseconds(20);
+
+    private readonly WebConsoleOptions _options;
+    private readonly WebCounters _counters;
+    private readonly CancellationTokenSource _ends = new();
+    private readonly RfbServer? _rfb;
+    private readonly List<SerialFeed> _serial = [];
+    private readonly FiguresFeed _figures;
+    private readonly SemaphoreSlim _screenSeats;
+    private readonly SemaphoreSlim[] _serialSeats;
+    private readonly SemaphoreSlim _figuresSeats;
+
+    /// <summary>Connects to a machine's consoles.</summary>
+    public WebSocketEndpoints(VirtualMachine machine, WebConsoleOptions options, WebCounters counters)
+    {
+        _options = options;
+        _counters = counters;
+        if (machine.Screen is { } screen)
+        {
+            _rfb = new RfbServer(screen, new RfbServerOptions
+            {
+                AllowsNoPassword = true,
+                Name = machine.Options.Name,
+                MaximumClients = options.MaximumClients,
+                HandshakeTimeout = options.HandshakeTimeout,
+                SendTimeout = options.SendTimeout,
+            });
+        }
+
+        foreach (SerialConsole console in machine.Serial) _serial.Add(new SerialFeed(console));
+        _figures = new FiguresFeed(machine, options.FiguresInterval, counters);
+        _screenSeats = new SemaphoreSlim(options.MaximumClients);
+        _figuresSeats = new SemaphoreSlim(options.MaximumClients);
+        _serialSeats = [.. _serial.Select(_ => new SemaphoreSlim(options.MaximumClients))];
+    }
+
+    /// <summary>The figures.</summary>
+    public FiguresFeed Figures => _figures;
+
+    /// <summary>Serves a client that may be let in, until it leaves.</summary>
+    public Task ServeAsync(HttpContext context)
+    {
+        string path = context.Request.Path.Value ?? "";
+        if (path == "/screen" && _rfb is not null) return ServeAsync(context, _screenSeats, RunScreenAsync);
+        if (path == "/figures") return ServeAsync(context, _figuresSeats, RunFiguresAsync);
+        if (path.StartsWith(SerialPrefix, StringComparison.Ordinal)
+            && int.TryParse(path.AsSpan(SerialPrefix.Length), NumberStyles.None, CultureInfo.InvariantCulture, out int port)
+            && port < _serial.Count)
+        {
+            return ServeAsync(context, _serialSeats[port], socket => RunSerialAsync(socket, _serial[port]));
+        }
+
+        context.Response.StatusCode = StatusCodes.Status404NotFound;
+        return Task.CompletedTask;
+    }
+
+    /// <summary>Lets clients have what there still is, and says goodbye. Whoever is not done when that time is over is cut off.</summary>
+    public void End(TimeSpan grace)
+    {
+        _ends.CancelAfter(grace);
+        _figures.Complete();
+        foreach (SerialFeed feed in _serial) feed.Complete();
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask DisposeAsync()
+    {
+        await _ends.CancelAsync().ConfigureAwait(false);
+        foreach (SerialFeed feed in _serial) feed.Dispose();
+        if (_rfb is not null) await _rfb.DisposeAsync().ConfigureAwait(false);
+    }
+
+    private async Task ServeAsync(HttpContext context, SemaphoreSlim seats, Func<WebSocket, Task<bool>> serve)
+    {
+        if (!seats.Wait(0, CancellationToken.None))
+        {
+            Interlocked.Increment(ref _counters.Dropped);
+            await Answers.WriteAsync(context.Response, StatusCodes.Status503ServiceUnavailable, "Too many clients.").ConfigureAwait(false);
+            return;
+        }
+
+        Interlocked.Increment(ref _counters.WebSockets);
+        try
+        {
+            WebSocketAcceptContext accept = new() { SubProtocol = context.WebSockets.WebSocketRequestedProtocols.Contains(Binary) ? Binary : null };
+            using WebSocket socket = await context.WebSockets.AcceptWebSocketAsync(accept).ConfigureAwait(false);
+            if (!await serve(socket).ConfigureAwait(false)) Interlocked.Increment(ref _counters.Dropped);
+        }
+        finally
+        {
+            Interlocked.Decrement(ref _counters.WebSockets);
+            seats.Release();
+        }
+    }
+
+    private async Task<bool> RunScreenAsync(WebSocket socket)
+    {
+        try
+        {
+            await using WebSocketStream stream = WebSocketStream.Create(socket, WebSocketMessageType.Binary);
+            await _rfb!.ServeAsync(stream, isTrusted: true, _ends.Token).ConfigureAwait(false);
+        }
+        catch (WebSocketException)
+        {
+            // The client has gone.
+        }
+
+        return true;
+    }
+
+    private async Task<bool> RunFiguresAsync(WebSocket socket)
+    {
+        WebSocketSession session = new(socket, _options.SendTimeout, _ends.Token);
+        Interlocked.Increment(ref _counters.Clients);
+        try
+        {
+            return await session.RunAsync(SendFiguresAsync, static (_, _) => new ValueTask<bool>(false)).ConfigureAwait(false);
+        }
+        finally
+        {
+            Interlocked.Decrement(ref _counters.Clients);
+        }
+
+        async Task SendFiguresAsync(CancellationToken cancellation)
+        {
+            bool isLast;
+            do
+            {
+                isLast = _figures.IsComplete;
+                (byte[] json, MachineState state) = _figures.Take();
+                await session.SendAsync(json, WebSocketMessageType.Text, cancellation).ConfigureAwait(false);
+                if (!isLast) await _figures.WaitAsync(state, cancellation).ConfigureAwait(false);
+            }
+            while (!isLast);
+        }
+    }
+
+    private async Task<bool> RunSerialAsync(WebSocket socket, SerialFeed feed)
+    {
+        WebSocketSession session = new(socket, _options.SendTimeout, _ends.Token);
+        return await session.RunAsync(SendOutputAsync, TypeAsync).ConfigureAwait(false);
+
+        async Task SendOutputAsync(CancellationToken cancellation)
+        {
+            byte[] piece = new byte[OutputPieceBytes];
+            long position = feed.Beginning;
+            while (true)
+            {
+                Task changed = feed.Changed;
+                bool isLast = feed.IsComplete;
+                if (!feed.TryRead(ref position, piece, out int count)) throw new TimeoutException();
+                if (count > 0) await session.SendAsync(piece.AsMemory(0, count), WebSocketMessageType.Binary, cancellation).ConfigureAwait(false);
+                else if (isLast) return;
+                else await changed.WaitAsync(cancellation).ConfigureAwait(false);
+            }
+        }
+
+        async ValueTask<bool> TypeAsync(ReadOnlyMemory<byte> piece, CancellationToken cancellation)
+        {
+            while (feed.Console.PendingInput >= MostPendingInput) await Task.Delay(InputPollInterval, cancellation).ConfigureAwait(false);
+            feed.Console.Write(piece.Span);
+            return true;
+        }
+    }
+}
