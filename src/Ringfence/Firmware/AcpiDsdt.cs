@@ -51,21 +51,8 @@ internal static class AcpiDsdt
     }
 
     /// <summary>The interrupt of every pin of every device: an input of the I/O APIC, and the same interrupt of the 8259As (ACPI specification 6.4, 6.2.13).</summary>
-    private static byte[] Routes()
-    {
-        const int Devices = 32, Pins = 4;
-        List<byte[]> routes = [];
-        for (int device = 1; device < Devices; device++)
-        {
-            for (int pin = 0; pin < Pins; pin++)
-            {
-                routes.Add(AmlWriter.Package(
-                    AmlWriter.Integer(((ulong)device << 16) | 0xffff), AmlWriter.Integer((ulong)pin), AmlWriter.Integer(0), AmlWriter.Integer(PciInterrupts.Of(device, pin + 1))));
-            }
-        }
-
-        return AmlWriter.Package([.. routes]);
-    }
+    private static byte[] Routes() => AmlWriter.Package([.. PciInterrupts.Routes.Select(route => AmlWriter.Package(
+        AmlWriter.Integer(((ulong)route.Device << 16) | 0xffff), AmlWriter.Integer((ulong)route.Pin - 1), AmlWriter.Integer(0), AmlWriter.Integer(route.Irq)))]);
 
     private static byte[] Device(string name, string id, params byte[][] resources) => AmlWriter.Device(
         name, AmlWriter.Name("_HID", AmlWriter.EisaId(id)), AmlWriter.Name("_CRS", AmlWriter.Resources(resources)));

@@ -6,12 +6,13 @@ namespace Ringfence.Firmware;
 
 /// <summary>
 /// The tables of the MultiProcessor Specification 1.4, chapter 4, for systems that know no ACPI: processors, buses, I/O APIC
-/// and how the ISA interrupts are wired to it.
+/// and how the interrupts of ISA and PCI are wired to it.
 /// </summary>
 internal static class MpTables
 {
     private const int PointerBytes = 16;
     private const int HeaderBytes = 44;
+    private const byte PciBus = 0;
     private const byte IsaBus = 1;
 
     /// <summary>Writes the floating pointer structure at <paramref name="start"/> (a multiple of 16) and the table behind it.</summary>
@@ -42,17 +43,21 @@ internal static class MpTables
 
         const byte ApicVersion = 0x14;
         for (byte i = 0; i < processors; i++) Add(Cpu(i, ApicVersion));
-        Add([1, 0, .. "PCI   "u8]);
+        Add([1, PciBus, .. "PCI   "u8]);
         Add([1, IsaBus, .. "ISA   "u8]);
         byte ioApic = (byte)processors;
         Add([2, ioApic, 0x20, 1, .. AcpiTables.Bytes32(PlatformAddresses.IoApic)]);
 
-        const byte Vectored = 0, Nmi = 1, External = 3, AllApics = 0xff;
+        // 4.3.4: ISA's conform to their bus, the PCI lines reach the ISA interrupts they drive as active high levels.
+        const byte Vectored = 0, Nmi = 1, External = 3, AllApics = 0xff, ActiveHighLevel = 0xd, Cascade = 2;
         for (byte irq = 0; irq < 16; irq++)
         {
-            if (irq == 2) continue;
+            if (irq == Cascade || PciInterrupts.All.Contains(irq)) continue;
             Add(3, Vectored, 0, 0, IsaBus, irq, ioApic, irq == 0 ? (byte)2 : irq);
         }
+
+        // Appendix D.3: the device's number and, in the lowest two bits, its pin.
+        foreach ((int device, int pin, byte irq) in PciInterrupts.Routes) Add(3, Vectored, ActiveHighLevel, 0, PciBus, (byte)((device << 2) | (pin - 1)), ioApic, irq);
 
         Add(4, External, 0, 0, IsaBus, 0, 0, 0);
         Add(4, Nmi, 0, 0, IsaBus, 0, AllApics, 1);

@@ -11,6 +11,18 @@ internal static class PciInterrupts
     /// <summary>All of them.</summary>
     public static readonly byte[] All = [10, 11];
 
+    /// <summary>The interrupt of every pin of every device behind the host bridge. Pin 1 is INTA.</summary>
+    public static IEnumerable<(int Device, int Pin, byte Irq)> Routes
+    {
+        get
+        {
+            const int Devices = 32, Pins = 4;
+            for (int device = 1; device < Devices; device++)
+                for (int pin = 1; pin <= Pins; pin++)
+                    yield return (device, pin, Of(device, pin));
+        }
+    }
+
     /// <summary>The interrupt of a device's pin.</summary>
     /// <param name="device">Number of the device.</param>
     /// <param name="pin">1 is INTA.</param>

@@ -320,7 +320,7 @@ internal sealed unsafe class Pc : IDisposable
     private void AddDisplay(DisplayOptions options)
     {
         const int DisplayDevice = 2;
-        _frameBuffer = new FrameBufferMemory(DisplayOptions.MemoryBytes);
+        _frameBuffer = Add(new FrameBufferMemory(DisplayOptions.MemoryBytes));
         VgaAdapter vga = _vga = Add(new VgaAdapter(Clock, new ComparedFrameMemory(_frameBuffer), Memory.DeviceLock));
         Screen = new Screen(vga.Output, PressKey, MoveMouse);
         Ports.Map("vga", VgaAdapter.Port, VgaAdapter.PortLength, vga.LegacyPorts);

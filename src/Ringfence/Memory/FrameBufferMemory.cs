@@ -1,9 +1,10 @@
+using Ringfence.Devices;
 using Ringfence.Host;
 
 namespace Ringfence.Memory;
 
 /// <summary>Memory of a device that processors access as they access RAM, wherever the guest maps it.</summary>
-internal sealed unsafe class FrameBufferMemory : IDisposable
+internal sealed unsafe class FrameBufferMemory : IStateful, IDisposable
 {
     private byte* _bytes;
 
@@ -23,8 +24,17 @@ internal sealed unsafe class FrameBufferMemory : IDisposable
     /// <summary>The contents. Processors may write at the same time.</summary>
     public Span<byte> Bytes => new(_bytes, Length);
 
+    /// <inheritdoc/>
+    public string StateName => "video-memory";
+
+    /// <inheritdoc/>
+    public int StateVersion => 1;
+
     /// <summary>The host's file behind it.</summary>
     internal int File { get; }
+
+    /// <summary>Visits the contents. While no processor runs; what is restored is found as what processors write is.</summary>
+    public void DescribeState(IStateVisitor visitor) => visitor.Bytes("bytes", Bytes);
 
     /// <inheritdoc/>
     public void Dispose()

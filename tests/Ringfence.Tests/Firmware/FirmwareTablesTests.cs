@@ -64,26 +64,39 @@ public sealed class FirmwareTablesTests
     public void The_mp_table_has_right_checksums_and_as_many_entries_as_it_says()
     {
         using EmptyMachine machine = new(processors: 2);
-        FirmwareTables.Write(machine.Target);
-        ulong pointer = Enumerable.Range(0, 4096).Select(i => LowMemory.Tables + (16 * (ulong)i)).First(at => Text(machine, at) == "_MP_");
+        List<byte[]> entries = MpEntries(machine);
+        ulong pointer = MpPointer(machine);
         Sum(machine.Read(pointer, 16)).ShouldBe((byte)0);
         ulong table = machine.Read32(pointer + 4);
         Text(machine, table).ShouldBe("PCMP");
         int length = machine.Read16(table + 4);
         Sum(machine.Read(table, length)).ShouldBe((byte)0);
-        int count = 0;
-        int processors = 0;
-        ulong at = table + 44;
-        for (; at < table + (ulong)length; count++)
-        {
-            bool isProcessor = machine.Read8(at) == 0;
-            if (isProcessor) processors++;
-            at += isProcessor ? 20UL : 8;
-        }
+        entries.Sum(e => e.Length).ShouldBe(length - 44);
+        machine.Read16(table + 34).ShouldBe((ushort)entries.Count);
+        entries.Count(e => e[0] == 0).ShouldBe(2);
+    }
 
-        at.ShouldBe(table + (ulong)length);
-        machine.Read16(table + 34).ShouldBe((ushort)count);
-        processors.ShouldBe(2);
+    [Fact]
+    public void The_mp_table_lists_processors_buses_the_io_apic_and_how_interrupts_reach_it()
+    {
+        using EmptyMachine machine = new(processors: 2);
+        List<byte[]> entries = MpEntries(machine);
+        entries.Select(e => (int)e[0]).ShouldBeInOrder();
+        entries.Where(e => e[0] == 0).Select(e => (e[1], e[3])).ShouldBe([(0, 3), (1, 1)]);
+        entries.Where(e => e[0] == 1).Select(e => (e[1], Encoding.ASCII.GetString(e, 2, 6))).ShouldBe([(0, "PCI   "), (1, "ISA   ")]);
+        entries.Single(e => e[0] == 2).ShouldBe([2, 2, 0x20, 1, 0, 0, 0xc0, 0xfe]);
+        byte[][] interrupts = [.. entries.Where(e => e[0] == 3)];
+        interrupts.ShouldAllBe(e => e[1] == 0 && e[6] == 2 && e[7] < 24);
+
+        // The timer is wired to input 2; interrupts that PCI drives are listed as PCI's alone.
+        interrupts.Where(e => e[4] == 1).Select(e => (e[2], e[5], e[7])).ShouldBe(
+            ((int[])[0, 1, 3, 4, 5, 6, 7, 8, 9, 12, 13, 14, 15]).Select(irq => ((byte)0, (byte)irq, irq == 0 ? (byte)2 : (byte)irq)));
+        byte[][] pci = [.. interrupts.Where(e => e[4] == 0)];
+        pci.Length.ShouldBe(31 * 4);
+        pci.ShouldAllBe(e => e[2] == 0xd);
+        pci.Single(e => e[5] == ((3 << 2) | 0))[7].ShouldBe(PciInterrupts.Of(3, 1));
+        pci.Single(e => e[5] == ((3 << 2) | 3))[7].ShouldBe(PciInterrupts.Of(3, 4));
+        entries.Where(e => e[0] == 4).ShouldBe([[4, 3, 0, 0, 1, 0, 0, 0], [4, 1, 0, 0, 1, 0, 0xff, 1]]);
     }
 
     [Fact]
@@ -131,6 +144,19 @@ public sealed class FirmwareTablesTests
         process.WaitForExit();
         process.ExitCode.ShouldBe(0, output);
         return output;
+    }
+
+    private static ulong MpPointer(EmptyMachine machine) =>
+        Enumerable.Range(0, 4096).Select(i => LowMemory.Tables + (16 * (ulong)i)).First(at => Text(machine, at) == "_MP_");
+
+    private static List<byte[]> MpEntries(EmptyMachine machine)
+    {
+        FirmwareTables.Write(machine.Target);
+        ulong table = machine.Read32(MpPointer(machine) + 4);
+        List<byte[]> entries = [];
+        for (ulong at = table + 44, end = table + machine.Read16(table + 4); at < end; at += (ulong)entries[^1].Length)
+            entries.Add(machine.Read(at, machine.Read8(at) == 0 ? 20 : 8));
+        return entries;
     }
 
     private static ulong Find(EmptyMachine machine, string signature)

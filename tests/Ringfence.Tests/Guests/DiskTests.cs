@@ -23,8 +23,8 @@ public sealed class DiskTests : IDisposable
     [InlineData(DriveInterface.Virtio, DiskImageFormat.Raw, 2)]
     [InlineData(DriveInterface.Virtio, DiskImageFormat.Qcow2, 1)]
     [InlineData(DriveInterface.Ide, DiskImageFormat.Qcow2, 1)]
-    [InlineData(DriveInterface.Ahci, DiskImageFormat.Raw, 1)]
-    public async Task What_Linux_reads_and_writes_is_what_the_image_holds(DriveInterface connection, DiskImageFormat format, int processors)
+    [InlineData(DriveInterface.Ahci, DiskImageFormat.Raw, 2, false)]
+    public async Task What_Linux_reads_and_writes_is_what_the_image_holds(DriveInterface connection, DiskImageFormat format, int processors, bool hasAcpi = true)
     {
         byte[] contents = new byte[ImageBytes];
         new Random(7).NextBytes(contents);
@@ -38,7 +38,7 @@ public sealed class DiskTests : IDisposable
         }
 
         string sum;
-        await using (VirtualMachine machine = Boot(connection, path, format, processors))
+        await using (VirtualMachine machine = Boot(connection, path, format, processors, hasAcpi ? "" : "acpi=off"))
         {
             SerialConsole console = machine.Serial[0];
             await console.WaitForTextAsync("/ # ", BootTime);
@@ -48,8 +48,17 @@ public sealed class DiskTests : IDisposable
             sum = await Ask(console, $"dd if=/dev/urandom of=/tmp/r bs=1M count=8 2>/dev/null; dd if=/tmp/r of=/dev/{device} bs=1M seek=8 conv=fsync 2>/dev/null; md5sum /tmp/r | cut -c1-32");
             (await Ask(console, $"echo 3 > /proc/sys/vm/drop_caches; dd if=/dev/{device} bs=1M skip=8 count=8 2>/dev/null | md5sum | cut -c1-32")).ShouldBe(sum);
             (await Ask(console, "dmesg | grep -ciE 'i/o error|lost interrupt|frozen|bug:|oops'")).ShouldBe("0");
-            console.WriteLine("poweroff -f");
-            (await machine.WaitForExitAsync(AnswerTime)).Reason.ShouldBe(MachineExitReason.PowerOff);
+            (await Ask(console, "nproc")).ShouldBe($"{processors}");
+            if (!hasAcpi)
+            {
+                // Processors and the interrupts of PCI come from the MP table then. Soft-off is ACPI's.
+                (await Ask(console, "dmesg | grep -c 'MPTABLE: OEM ID: RINGFNCE'")).ShouldBe("1");
+                (await Ask(console, "dmesg | grep -c 'buggy MP table'")).ShouldBe("0");
+                (await Ask(console, "grep -c 'IO-APIC .*ahci' /proc/interrupts")).ShouldBe("1");
+            }
+
+            console.WriteLine(hasAcpi ? "poweroff -f" : "reboot -f");
+            (await machine.WaitForExitAsync(AnswerTime)).Reason.ShouldBe(hasAcpi ? MachineExitReason.PowerOff : MachineExitReason.Reset);
         }
 
         using BlockStore after = DiskImage.Open(path, new DiskImageOptions { Format = format, ReadOnly = true });
@@ -60,19 +69,20 @@ public sealed class DiskTests : IDisposable
         now.AsSpan(16 * MiB).SequenceEqual(contents.AsSpan(16 * MiB)).ShouldBeTrue();
     }
 
-    private static VirtualMachine Boot(DriveInterface connection, string path, DiskImageFormat format, int processors)
+    private static VirtualMachine Boot(DriveInterface connection, string path, DiskImageFormat format, int processors, string arguments = "")
     {
         VirtualMachine machine = VirtualMachine.Create(new MachineOptions
         {
             MemoryBytes = 256UL << 20,
             Engine = Engines.CurrentKind,
             ProcessorCount = processors,
+            ExitOnReset = true,
             Drives = [new DriveOptions { Path = path, Interface = connection, Image = new DiskImageOptions { Format = format } }],
             Boot = new KernelBoot
             {
                 Kernel = BootFile.FromPath(DebianGuests.Require("vmlinuz-amd64")),
                 InitialRamDisks = [BootFile.FromFolder(DebianGuests.Require("rootfs-amd64")), BootFile.FromFolder(DebianGuests.Require("modules-amd64"))],
-                CommandLine = "console=ttyS0 quiet",
+                CommandLine = $"console=ttyS0 quiet {arguments}",
             },
         });
         machine.Start();

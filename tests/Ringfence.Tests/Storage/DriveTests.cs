@@ -38,6 +38,25 @@ public sealed class DriveTests : IDisposable
     [Theory]
     [InlineData(true)]
     [InlineData(false)]
+    public void What_firmware_reads_beside_the_requests_is_counted_with_them(bool threaded)
+    {
+        SlowStore slow = new();
+        slow.Go.Set();
+        using ImageDrive drive = Make(threaded, slow);
+        byte[] data = new byte[1024];
+        lock (_lock)
+        {
+            drive.Read(512, data).ShouldBe(BlockStatus.Done);
+            drive.Read((1 << 20) - 512, data).ShouldBe(BlockStatus.OutOfRange);
+            drive.Read(-512, data).ShouldBe(BlockStatus.OutOfRange);
+            drive.Read(long.MaxValue, data).ShouldBe(BlockStatus.OutOfRange);
+            drive.Statistics.ShouldBe(new BlockDriveStatistics(1, 1024, 0, 0, 0, 3));
+        }
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
     public void A_medium_may_be_changed_taken_out_and_read_only(bool threaded)
     {
         using ImageDrive drive = Make(threaded, Disk("a"));

@@ -45,6 +45,14 @@ internal sealed class FakeDrive(BlockStore? medium) : BlockDrive
         request.Completed(Outcome ?? CarryOut(request));
     }
 
+    public override BlockStatus Read(long offset, Span<byte> data)
+    {
+        if (_medium is null) return BlockStatus.NoMedium;
+        if (offset < 0 || offset + data.Length > _medium.Length) return BlockStatus.OutOfRange;
+        _medium.Read(offset, data);
+        return BlockStatus.Done;
+    }
+
     public override void Submit(BlockRequest request)
     {
         if (request.Operation is BlockOperation.Read or BlockOperation.Write && request.Length != request.Buffer.Length)

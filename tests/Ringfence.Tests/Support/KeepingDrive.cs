@@ -12,6 +12,8 @@ internal sealed class KeepingDrive(FakeDrive drive, Action<BlockRequest> submitt
 
     public override int MediumChanges => drive.MediumChanges;
 
+    public override BlockStatus Read(long offset, Span<byte> data) => drive.Read(offset, data);
+
     public override void Submit(BlockRequest request) => submitted(request);
 
     public override void Cancel()

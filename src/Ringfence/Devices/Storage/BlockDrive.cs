@@ -17,6 +17,12 @@ internal abstract class BlockDrive : IDisposable
     /// <summary>Counts changes of the medium, so that a controller can tell its guest.</summary>
     public abstract int MediumChanges { get; }
 
+    /// <summary>Reads at once, beside the requests: for firmware, which reaches a medium without its controller.</summary>
+    /// <param name="offset">First byte on the medium.</param>
+    /// <param name="data">Receives the bytes; undefined unless the read ended well.</param>
+    /// <returns>How it ended.</returns>
+    public abstract BlockStatus Read(long offset, Span<byte> data);
+
     /// <summary>Begins a request.</summary>
     public abstract void Submit(BlockRequest request);
 

@@ -52,6 +52,14 @@ internal abstract class ImageDrive : BlockDrive
     }
 
     /// <inheritdoc/>
+    public override BlockStatus Read(long offset, Span<byte> data)
+    {
+        BlockStatus status = Execute(BlockOperation.Read, offset, data.Length, data, _medium);
+        Account(BlockOperation.Read, data.Length, status);
+        return status;
+    }
+
+    /// <inheritdoc/>
     public override void Submit(BlockRequest request) => _queue.Enqueue(request);
 
     /// <inheritdoc/>
@@ -82,23 +90,43 @@ internal abstract class ImageDrive : BlockDrive
     }
 
     /// <summary>Carries a request out. Needs no lock.</summary>
-    protected BlockStatus Execute(BlockRequest request, BlockStore? medium)
+    protected BlockStatus Execute(BlockRequest request, BlockStore? medium) =>
+        Execute(request.Operation, request.Offset, request.Length, request.Buffer.Span, medium);
+
+    /// <summary>Accounts for a request and tells its controller. Under the machine lock.</summary>
+    protected void Complete(BlockRequest request, BlockStatus status)
+    {
+        Account(request.Operation, request.Length, status);
+        request.Completed(status);
+    }
+
+    /// <summary>Closes the media. No request is under way.</summary>
+    protected override void Dispose(bool disposing)
+    {
+        if (!disposing) return;
+        _queue.Clear();
+        CloseRemoved(TakeRemoved());
+        _medium?.Dispose();
+        _medium = null;
+    }
+
+    private BlockStatus Execute(BlockOperation operation, long offset, long length, Span<byte> buffer, BlockStore? medium)
     {
         if (medium is null) return BlockStatus.NoMedium;
-        if (request.Operation != BlockOperation.Flush && (request.Offset < 0 || request.Length < 0 || request.Offset > medium.Length - request.Length)) return BlockStatus.OutOfRange;
-        if (request.Operation is BlockOperation.Write or BlockOperation.WriteZeroes && medium.IsReadOnly) return BlockStatus.ReadOnly;
+        if (operation != BlockOperation.Flush && (offset < 0 || length < 0 || offset > medium.Length - length)) return BlockStatus.OutOfRange;
+        if (operation is BlockOperation.Write or BlockOperation.WriteZeroes && medium.IsReadOnly) return BlockStatus.ReadOnly;
         try
         {
-            switch (request.Operation)
+            switch (operation)
             {
                 case BlockOperation.Read:
-                    medium.Read(request.Offset, request.Buffer.Span[..(int)request.Length]);
+                    medium.Read(offset, buffer[..(int)length]);
                     break;
                 case BlockOperation.Write:
-                    medium.Write(request.Offset, request.Buffer.Span[..(int)request.Length]);
+                    medium.Write(offset, buffer[..(int)length]);
                     break;
                 case BlockOperation.WriteZeroes:
-                    medium.WriteZeroes(request.Offset, request.Length);
+                    medium.WriteZeroes(offset, length);
                     break;
                 default:
                     medium.Flush();
@@ -114,28 +142,16 @@ internal abstract class ImageDrive : BlockDrive
         }
     }
 
-    /// <summary>Accounts for a request and tells its controller. Under the machine lock.</summary>
-    protected void Complete(BlockRequest request, BlockStatus status)
+    private void Account(BlockOperation operation, long length, BlockStatus status)
     {
         BlockDriveStatistics s = Statistics;
-        Statistics = (status, request.Operation) switch
+        Statistics = (status, operation) switch
         {
             (not BlockStatus.Done, _) => s with { Failures = s.Failures + 1 },
-            (_, BlockOperation.Read) => s with { Reads = s.Reads + 1, BytesRead = s.BytesRead + request.Length },
+            (_, BlockOperation.Read) => s with { Reads = s.Reads + 1, BytesRead = s.BytesRead + length },
             (_, BlockOperation.Flush) => s with { Flushes = s.Flushes + 1 },
-            _ => s with { Writes = s.Writes + 1, BytesWritten = s.BytesWritten + request.Length },
+            _ => s with { Writes = s.Writes + 1, BytesWritten = s.BytesWritten + length },
         };
-        request.Completed(status);
-    }
-
-    /// <summary>Closes the media. No request is under way.</summary>
-    protected override void Dispose(bool disposing)
-    {
-        if (!disposing) return;
-        _queue.Clear();
-        CloseRemoved(TakeRemoved());
-        _medium?.Dispose();
-        _medium = null;
     }
 
     // A disk that is full fails thousands of requests; one line says so.

@@ -44,21 +44,7 @@ internal sealed class DiskView
 
     /// <summary>Reads bytes.</summary>
     /// <returns>Whether that worked.</returns>
-    public bool TryRead(long sector, Span<byte> data)
-    {
-        if (Medium is not { } medium) return false;
-        try
-        {
-            long offset = Start + (sector * SectorBytes);
-            if (offset < 0 || offset + data.Length > medium.Length) return false;
-            medium.Read(offset, data);
-            return true;
-        }
-        catch (IOException)
-        {
-            return false;
-        }
-    }
+    public bool TryRead(long sector, Span<byte> data) => Drive.Drive.Read(Start + (sector * SectorBytes), data) == BlockStatus.Done;
 
     /// <summary>Begins to write bytes.</summary>
     public void Write(long sector, byte[] data, Action<BlockStatus> completed) =>

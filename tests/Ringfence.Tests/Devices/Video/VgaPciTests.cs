@@ -36,13 +36,7 @@ public class VgaPciTests
     public void What_processors_write_directly_is_found_when_somebody_looks()
     {
         using FrameBufferMemory shared = new(16 << 20);
-        FakeClock clock = new();
-        VgaAdapter adapter = new(clock, new ComparedFrameMemory(shared), new Lock());
-        adapter.Display.Write(1, 640);
-        adapter.Display.Write(2, 480);
-        adapter.Display.Write(3, 32);
-        adapter.Display.Write(4, 0x41);
-        adapter.LegacyPorts.Write8(0x3c0 - VgaAdapter.Port, 0x20);
+        VgaAdapter adapter = Direct(shared);
         VideoPicture picture = default;
         long generation = 0;
         adapter.Output.Draw(ref picture, ref generation).ShouldBe((0, 480));
@@ -55,5 +49,33 @@ public class VgaPciTests
         adapter.Output.Draw(ref picture, ref generation).ShouldBe((0, 0));
         shared.Bytes[640 * 4 * 400] = 1;
         adapter.Output.Draw(ref picture, ref generation).ShouldBe((0, 1));
+    }
+
+    [Fact]
+    public void Restored_memory_is_shown_where_processors_write_directly()
+    {
+        using FrameBufferMemory shared = new(16 << 20), other = new(16 << 20);
+        VgaAdapter adapter = Direct(other);
+        VideoPicture picture = default;
+        long generation = 0;
+        adapter.Output.Draw(ref picture, ref generation).ShouldBe((0, 480));
+        shared.Bytes[(640 * 4 * 7) + 2] = 0xff;
+        shared.Bytes[^1] = 0x55;
+        StateRecorder.Restore(other, StateRecorder.Save(shared));
+        other.Bytes.SequenceEqual(shared.Bytes).ShouldBeTrue();
+        adapter.Output.Draw(ref picture, ref generation).ShouldBe((7, 8));
+        picture.Pixels[640 * 7].ShouldBe(0xffff_0000);
+    }
+
+    /// <summary>An adapter in a mode of 640 by 480 points and 32 bits.</summary>
+    private static VgaAdapter Direct(FrameBufferMemory memory)
+    {
+        VgaAdapter adapter = new(new FakeClock(), new ComparedFrameMemory(memory), new Lock());
+        adapter.Display.Write(1, 640);
+        adapter.Display.Write(2, 480);
+        adapter.Display.Write(3, 32);
+        adapter.Display.Write(4, 0x41);
+        adapter.LegacyPorts.Write8(0x3c0 - VgaAdapter.Port, 0x20);
+        return adapter;
     }
 }

@@ -21,6 +21,14 @@ internal sealed class MemoryDrive(string name, BlockStore? medium) : BlockDrive
         _changes++;
     }
 
+    public override BlockStatus Read(long offset, Span<byte> data)
+    {
+        if (_medium is null) return BlockStatus.NoMedium;
+        if (offset < 0 || offset > _medium.Length - data.Length) return BlockStatus.OutOfRange;
+        _medium.Read(offset, data);
+        return BlockStatus.Done;
+    }
+
     public override void Submit(BlockRequest request) => ThreadPool.QueueUserWorkItem(_ =>
     {
         BlockStatus status = BlockStatus.Done;
