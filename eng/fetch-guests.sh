@@ -150,3 +150,4 @@ extract amd64 ipxe '*/ipxe.iso' media/ipxe.iso
 rootfs amd64
 rootfs i386
 rm -f -- "$state"/*/*.deb
+eng/make-media.sh

@@ -55,6 +55,24 @@ public sealed class BootMediaTests
         screen.ToString().ShouldNotContain("FAIL");
     }
 
+    [EngineTheory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task GRUB_on_a_CD_boots_Debians_kernel_to_a_shell_that_answers_and_powers_off(bool seaBios)
+    {
+        await using VirtualMachine machine = Boot(seaBios, DriveKind.CdRom, "media/debian-grub.iso", memoryMib: 256);
+        Screen screen = machine.Screen!;
+        await screen.WaitForTextAsync("Debian to a shell", BootTime);
+        screen.TypeText("\n");
+        SerialConsole console = machine.Serial[0];
+        await console.WaitForTextAsync("/ # ", BootTime);
+        screen.ReadText()?.ToString().ShouldContain("Run /init");
+        (await DebianTests.Ask(console, "grep -c BOOT_IMAGE=/boot/vmlinuz /proc/cmdline")).ShouldBe("1");
+        (await DebianTests.Ask(console, "grep -c Ringfence /sys/class/dmi/id/bios_vendor")).ShouldBe(seaBios ? "0" : "1");
+        console.WriteLine("poweroff -f");
+        (await machine.WaitForExitAsync(AnswerTime)).Reason.ShouldBe(MachineExitReason.PowerOff);
+    }
+
     /// <summary>Leaves GRUB's menu for its prompt and types <c>ls</c> there.</summary>
     private static async Task<Screen> ListAtGrubsPrompt(VirtualMachine machine)
     {
@@ -66,12 +84,12 @@ public sealed class BootMediaTests
         return screen;
     }
 
-    private static VirtualMachine Boot(bool seaBios, DriveKind kind, string medium)
+    private static VirtualMachine Boot(bool seaBios, DriveKind kind, string medium, uint memoryMib = 64)
     {
         VirtualMachine machine = VirtualMachine.Create(new MachineOptions
         {
             Name = Path.GetFileName(medium),
-            MemoryBytes = 64UL << 20,
+            MemoryBytes = (ulong)memoryMib << 20,
             Engine = Engines.CurrentKind,
             Boot = seaBios ? new FirmwareBoot(BootFile.FromPath(DebianGuests.Require("media/bios-256k.bin"))) : new BiosBoot(),
             Display = seaBios ? new DisplayOptions { Bios = BootFile.FromPath(DebianGuests.Require("media/vgabios-stdvga.bin")) } : new DisplayOptions(),
