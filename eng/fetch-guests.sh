@@ -150,4 +150,4 @@ extract amd64 ipxe '*/ipxe.iso' media/ipxe.iso
 rootfs amd64
 rootfs i386
 rm -f -- "$state"/*/*.deb
-eng/make-media.sh
+if command -v grub-mkrescue >/dev/null; then eng/make-media.sh; else echo "media/debian-grub.iso: not made, grub-mkrescue is missing (eng/make-media.sh)"; fi
