@@ -6,7 +6,7 @@
 #   bench/guests.sh                                  # host, ringfence, qemu
 #   bench/guests.sh -m "ringfence bochs" prime crc   # these monitors, these rows
 #
-# -m LIST   monitors: host ringfence interpreter qemu bochs        -r N   repetitions, medians are printed (default 1)
+# -m LIST   monitors: host ringfence counting interpreter qemu bochs        -r N   repetitions, medians are printed (default 1)
 # Needs eng/fetch-guests.sh's guests, gcc, cpio; for qemu: qemu-system-x86; for bochs: bochs bochs-term bochsbios vgabios grub-pc-bin
 # grub-common xorriso mtools.
 set -euo pipefail
@@ -43,10 +43,12 @@ run_host() { { echo GB-START; "$work/gb" "${rows[@]}"; } | stamp; }
 
 run_ringfence() {
   dotnet src/Ringfence.Cli/bin/Release/net10.0/Ringfence.Cli.dll run --engine "${1:-auto}" --kernel "$kernel" --initrd "$work/initrd.gz" \
-    --append "$append" --memory 512M --no-exit-times --stats "json:$work/stats.json" < /dev/null 2>/dev/null | stamp
+    --append "$append" --memory 512M "${@:2}" --no-exit-times --stats "json:$work/stats.json" < /dev/null 2>/dev/null | stamp
 }
 
 run_interpreter() { run_ringfence interpreter; }
+
+run_counting() { run_ringfence auto --count-instructions; }
 
 run_qemu() {
   qemu-system-x86_64 -accel tcg -cpu max -m 512 -nographic -no-reboot -nodefaults -serial stdio -kernel "$kernel" \

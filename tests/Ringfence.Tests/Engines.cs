@@ -27,7 +27,7 @@ internal static class Engines
     public static EngineKind CurrentKind => KindOf(Current);
 
     /// <summary>
-    /// The translator with every hot path compiled at once, where the sampler would take its time; it counts no instructions. A row for tests
+    /// The translator with every hot path compiled at once, where the sampler would take its time; it stops at no limit. A row for tests
     /// of processors (RINGFENCE_ENGINES=traces), not of whole machines.
     /// </summary>
     public const string Traces = "traces";

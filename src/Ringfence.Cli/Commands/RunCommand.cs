@@ -18,13 +18,14 @@ internal sealed class RunCommand : Command, IHasExamples
     private readonly Option<string> _stats = GuestOptionSet.Text("--stats", "FORMAT", "Prints counters at the end: text, json, text:PATH or json:PATH.");
 
     private readonly Option<bool> _noExitTimes = new("--no-exit-times") { Description = "Counts exits for --stats without timing them, which costs up to a tenth of the speed." };
+    private readonly Option<bool> _count = new("--count-instructions") { Description = "Counts instructions in translated code, too, which is a little slower." };
     private readonly Option<string> _trace = GuestOptionSet.Text("--trace", "FILE", "Writes every exit from guest code to the monitor to a file that Perfetto and chrome://tracing open.");
     private readonly Option<string> _traceLimit = GuestOptionSet.Text("--trace-limit", "SIZE", "Most bytes of the trace; exits beyond are counted and left out. [default: 256M]");
 
     public RunCommand()
         : base("run", "Runs a machine with its serial console at this terminal. Ctrl-A X quits, Ctrl-A H helps.")
     {
-        Option[] options = [_engine, .. _guest.Machine, _display, _vnc, _http, _serial, _debugConsole, _deterministic, _guest.Timeout, _stats, _noExitTimes, _trace, _traceLimit];
+        Option[] options = [_engine, .. _guest.Machine, _display, _vnc, _http, _serial, _debugConsole, _deterministic, _guest.Timeout, _stats, _noExitTimes, _count, _trace, _traceLimit];
         foreach (Option option in options) Add(option);
         SetAction(result => MachineRunner.Run(Read(result)));
     }
@@ -84,6 +85,7 @@ internal sealed class RunCommand : Command, IHasExamples
             Deterministic = result.GetValue(_deterministic),
             Statistics = result.GetValue(_stats) is { } stats ? Values.Statistics(stats) : null,
             TimesExits = !result.GetValue(_noExitTimes),
+            CountsInstructions = result.GetValue(_count),
             Trace = result.GetValue(_trace),
             TraceBytes = result.GetValue(_traceLimit) is { } limit ? Values.TraceSize(limit) : ExitTraceOptions.DefaultMaximumBytes,
         };

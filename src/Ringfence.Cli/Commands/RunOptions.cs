@@ -64,6 +64,9 @@ internal sealed record RunOptions
     /// <summary>The machine has a display adapter, whatever starts it.</summary>
     public required bool HasDisplay { get; init; }
 
+    /// <summary>Counts instructions in every engine.</summary>
+    public required bool CountsInstructions { get; init; }
+
     public string? Trace { get; init; }
 
     public required long TraceBytes { get; init; }

@@ -45,6 +45,7 @@ internal sealed class MachineRunner : IDisposable
             Engine = options.Engine,
             Deterministic = options.Deterministic,
             SerialPorts = Math.Max(options.SerialPorts.Count, 2),
+            CountInstructions = options.CountsInstructions,
             TimeExits = options.Statistics is not null && options.TimesExits,
             Trace = trace is null ? null : new ExitTraceOptions { Output = trace.Stream, MaximumBytes = options.TraceBytes },
         });

@@ -18,8 +18,9 @@ public sealed record MachineStatistics
     public required TimeSpan GuestTime { get; init; }
 
     /// <summary>
-    /// Guest instructions executed. With an engine that translates, those in translated code are counted in deterministic machines only; in
-    /// others this is what was executed outside it, and no sign of progress.
+    /// Guest instructions executed. With an engine that translates, those in translated code are counted where that was asked for
+    /// (<see cref="MachineOptions.CountInstructions"/>) and in deterministic machines; in others this is what was executed outside it, and no
+    /// sign of progress.
     /// </summary>
     public required ulong Instructions { get; init; }
 

@@ -60,7 +60,7 @@ internal sealed unsafe class Pc : IDisposable
             for (int i = 0; i < options.ProcessorCount; i++) Processors = [.. Processors, new Processor(i, Memory, bus)];
             foreach (Processor processor in Processors)
             {
-                if (options.CountInstructions) processor.State->InstructionLimit = InstructionClock.NoTimer;
+                if (options.CountInstructions) processor.State->InstructionLimit = VcpuState.CountingLimit;
                 processor.Exits.IsTimed = options.TimeExits || options.Trace is not null;
             }
 

@@ -34,13 +34,19 @@ public unsafe struct VcpuState
     /// <summary>RFLAGS without its six status flags, which live in <see cref="StatusFlags"/>. Bit 1 is always set.</summary>
     public ulong SystemFlags;
 
+    /// <summary>A limit out of reach: instructions are counted, and nothing ends for it.</summary>
+    public const ulong CountingLimit = ulong.MaxValue - 2;
+
     /// <summary>
     /// Instructions executed since power-on (an engine may lag inside a block). Exact while <see cref="InstructionLimit"/> is set; without a limit
     /// translated code does not count.
     /// </summary>
     public ulong InstructionCount;
 
-    /// <summary>The engine returns at the first block boundary at or past this count. <see cref="ulong.MaxValue"/> is no limit.</summary>
+    /// <summary>
+    /// The engine returns at the first block boundary at or past this count. <see cref="ulong.MaxValue"/> is no limit, and
+    /// <see cref="CountingLimit"/> none but that instructions are counted.
+    /// </summary>
     public ulong InstructionLimit;
 
     /// <summary>Asynchronous requests (<see cref="ProcessorEvents"/>). Any thread sets bits, atomically.</summary>

@@ -115,6 +115,7 @@ internal sealed unsafe partial class FragmentCompiler
             Fragment = fragment,
             Kind = SiteKind.Poll,
             GuestOffset = guestOffset,
+            Index = Site.BeforeCount,
             FlagsSaved = flagsSaved,
             HostOffset = place,
             Continuation = stream.Offset,

@@ -91,6 +91,7 @@ internal sealed unsafe partial class FragmentCompiler
         if (_isLoop) NeedHost();
         BeginPromotions();
         EmitTraceBody(plan);
+        _step = -1;
         trace.End = _main.Offset;
         int result = _cache.Add(trace);
         if (_promotions.Count != 0) _cache.Promotions[result] = [.. _promotions];
@@ -205,7 +206,7 @@ internal sealed unsafe partial class FragmentCompiler
         }
 
         int site = NewSite(SiteKind.WindowMiss);
-        _cache.Sites[site].Index = byte.MaxValue;
+        _cache.Sites[site].Index = Site.BeforeCount;
         EmitMissStub(site);
     }
 
@@ -229,9 +230,11 @@ internal sealed unsafe partial class FragmentCompiler
     private void EmitTraceBody(TracePlan plan)
     {
         int top = _main.Offset;
+        if (_mode.IsCounting) EmitCount(_main, _stepCount);
         for (int i = 0; i < _stepCount; i++)
         {
             ref TraceStep step = ref _steps[i];
+            _step = i;
             _unit[0] = step.Instruction;
             _guestOffset = (ushort)(step.Instruction.IP - _rip);
             _slow.Clear();
@@ -244,6 +247,7 @@ internal sealed unsafe partial class FragmentCompiler
         }
 
         NoteX87();
+        _step = _stepCount;
         if (_isLoop)
         {
             NeedDeltas(plan);
@@ -300,12 +304,13 @@ internal sealed unsafe partial class FragmentCompiler
         {
             _main.WriteBranch(jump, _rare.Offset);
             EndPromotions(_rare);
+            TakeBackCount();
             EmitFarLink(_rare, leaves);
             return false;
         }
 
         int site = NewLink(leaves);
-        if (_promotions.Count == 0)
+        if (_promotions.Count == 0 && !_mode.IsCounting)
         {
             int stub = EmitLinkStub(site);
             _cache.Sites[site].HostOffset = _main.WriteBranch(jump, stub);
@@ -315,10 +320,17 @@ internal sealed unsafe partial class FragmentCompiler
         // The registers go back to their places first; the jump behind that is the one that is chained.
         _main.WriteBranch(jump, _rare.Offset);
         EndPromotions(_rare);
+        TakeBackCount();
         int place = _rare.WriteBranch(_code.Jump, 0);
         _cache.Sites[site].HostOffset = place;
         _rare.Patch(place, EmitLinkStub(site));
         return false;
+    }
+
+    /// <summary>A trace is left after this step: those behind it have not been executed.</summary>
+    private void TakeBackCount()
+    {
+        if (_mode.IsCounting) EmitCount(_rare, _step + 1 - _stepCount);
     }
 
     private void EmitTracePoll()

@@ -43,6 +43,7 @@ internal sealed unsafe partial class FragmentCompiler
     private int _pageOffset;
     private int _available;
     private int _index;
+    private int _step = -1;
     private ushort _guestOffset;
     private FlagsAt _flags;
     private Tail _tail;
@@ -124,7 +125,7 @@ internal sealed unsafe partial class FragmentCompiler
             Instructions = (byte)count,
             IsAlive = true,
         };
-        fragment.FlagsEntry = _mode.IsCounting || _across is not null ? FlagsEntry.SavedFirst : FindFlagsEntry(count);
+        fragment.FlagsEntry = _mode.IsLimited || _across is not null ? FlagsEntry.SavedFirst : FindFlagsEntry(count);
         int laid = TakeTail(page, rip);
         if (laid == 0) _main.Align();
         EmitFragment(ref fragment, count);
@@ -203,7 +204,8 @@ internal sealed unsafe partial class FragmentCompiler
         }
 
         if (_across is not null) EmitAcrossCheck(_across);
-        if (_mode.IsCounting) EmitCount(count);
+        if (_mode.IsLimited) EmitLimit();
+        if (_mode.IsCounting) EmitCount(_main, count);
         EmitUnit(count);
         fragment.End = _main.Offset;
         fragment.RareEnd = _rare.Offset;
@@ -472,7 +474,7 @@ internal sealed unsafe partial class FragmentCompiler
     {
         Fragment = _cache.NextFragment,
         GuestOffset = _guestOffset,
-        Index = (byte)_index,
+        Index = (byte)(_step >= 0 ? _step : _index),
         Code = (ushort)_unit[_index].Code,
         Kind = kind,
         FlagsSaved = _flags != FlagsAt.Host,
@@ -482,8 +484,8 @@ internal sealed unsafe partial class FragmentCompiler
         X87Note = _pendingNote,
     });
 
-    /// <summary>Leaves at the limit, otherwise counts all of the unit's instructions: exits before its end take the rest back.</summary>
-    private void EmitCount(int count)
+    /// <summary>Leaves at the limit.</summary>
+    private void EmitLimit()
     {
         int start = _main.Offset;
         int rareStart = _rare.Offset;
@@ -493,11 +495,19 @@ internal sealed unsafe partial class FragmentCompiler
         _main.WriteBranch(_code.JumpIfAboveOrEqual, _rare.Offset);
         _rare.Write(_code.PushSite, site);
         _rare.WriteBranch(_code.Jump, _exits.ExitSaved);
-        Encode(Instruction.Create(Code.Lea_r64_m, Register.R14, new MemoryOperand(Register.R14, (long)count, 8)));
-        StoreState(StateOffsets.InstructionCount, Register.R14);
         Mark(HostCodeLabel.Count, start, _main);
         Mark(HostCodeLabel.Count, rareStart, _rare);
         _flags = FlagsAt.Saved;
+    }
+
+    /// <summary>Counts all instructions of the unit or of the trace: exits before its end take the rest back. Changes R14 and no flags.</summary>
+    private void EmitCount(CodeStream stream, int count)
+    {
+        int start = stream.Offset;
+        stream.Write(_code.Load(Register.R14, StateOffsets.InstructionCount));
+        stream.Write(_code.AddToCount, count);
+        stream.Write(_code.Store(StateOffsets.InstructionCount, Register.R14));
+        Mark(HostCodeLabel.Count, start, stream);
     }
 
     private void NeedSaved()

@@ -73,6 +73,7 @@ internal sealed class HostCode
             c.mov(r14, __qword_ptr.gs[StateOffsets.InstructionCount]);
             c.cmp(r14, __qword_ptr.gs[StateOffsets.InstructionLimit]);
         });
+        AddToCount = Assemble(c => c.lea(r14, __qword_ptr[r14 + 0x11223344]));
         LoadDelta =
         [
             Assemble(c => c.mov(r13, __qword_ptr.gs[StateOffsets.WindowDelta(0)])),
@@ -155,6 +156,9 @@ internal sealed class HostCode
 
     /// <summary>R14 = instruction count, compared with the limit.</summary>
     public byte[] CountCompare { get; }
+
+    /// <summary>R14 += hole; no flags.</summary>
+    public byte[] AddToCount { get; }
 
     /// <summary>Load the windows' deltas to the registers that hold them in traces.</summary>
     public byte[][] LoadDelta { get; }

@@ -3,6 +3,9 @@ namespace Ringfence.Execution.Translation;
 /// <summary>A place in a fragment where control can leave translated code.</summary>
 internal struct Site
 {
+    /// <summary>An <see cref="Index"/> of what lies before the first instruction.</summary>
+    public const byte BeforeCount = byte.MaxValue;
+
     /// <summary>The fragment.</summary>
     public int Fragment;
 
@@ -25,7 +28,7 @@ internal struct Site
     /// <summary>Offset of the instruction from the unit's start.</summary>
     public ushort GuestOffset;
 
-    /// <summary>Number of the instruction in the unit, from 0.</summary>
+    /// <summary>Number of the instruction in the unit or trace, from 0; <see cref="BeforeCount"/> before its instructions are counted.</summary>
     public byte Index;
 
     /// <summary>Iced's code of the instruction, for counters; 0 where the site does not stand for one.</summary>

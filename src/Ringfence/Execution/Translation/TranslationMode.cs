@@ -10,7 +10,7 @@ namespace Ringfence.Execution.Translation;
 internal readonly record struct TranslationMode(uint Bits)
 {
     /// <summary>Numbers for base and limit of a CS that is not flat go from 1 to this.</summary>
-    public const int MaximumCodeContexts = short.MaxValue - 1;
+    public const int MaximumCodeContexts = (1 << 14) - 2;
 
     private const uint UserBit = 1 << 2;
     private const uint SimdBit = 1 << 3;
@@ -21,7 +21,8 @@ internal readonly record struct TranslationMode(uint Bits)
     private const int StackShift = 13;
     private const uint CheckedBit = 1 << 15;
     private const uint InnerBit = 1 << 16;
-    private const int CodeContextShift = 17;
+    private const uint LimitedBit = 1 << 17;
+    private const int CodeContextShift = 18;
 
     /// <summary>Size of the code: 0 for 16-bit, 1 for 32-bit, 2 for 64-bit code.</summary>
     public int Kind => (int)Bits & 3;
@@ -41,8 +42,11 @@ internal readonly record struct TranslationMode(uint Bits)
     /// <summary>The guest's XMM registers are in the host's.</summary>
     public bool IsSimd => (Bits & SimdBit) != 0;
 
-    /// <summary>Instructions are counted and the limit is looked at.</summary>
+    /// <summary>Instructions are counted.</summary>
     public bool IsCounting => (Bits & CountingBit) != 0;
+
+    /// <summary>They are counted, and the limit is looked at: units end there, and none is part of a trace.</summary>
+    public bool IsLimited => (Bits & LimitedBit) != 0;
 
     /// <summary>The TLB's table: 0 user, 1 supervisor, 2 supervisor with EFLAGS.AC set (SMAP off).</summary>
     public int Table => IsUser ? 0 : (Bits & AccessBit) != 0 ? 2 : 1;
@@ -65,7 +69,7 @@ internal readonly record struct TranslationMode(uint Bits)
     /// <summary>The mode of a processor.</summary>
     /// <param name="s">Its state.</param>
     /// <param name="isChecked">Each access takes the slow path.</param>
-    /// <param name="isCounting">Instructions are counted.</param>
+    /// <param name="isCounting">Instructions are counted, up to <see cref="VcpuState.InstructionLimit"/>.</param>
     /// <param name="simd">XMM registers are to be in the host's.</param>
     /// <param name="codeContext">Number that stands for base and limit of a CS that is not flat.</param>
     public static unsafe TranslationMode Of(VcpuState* s, bool isChecked, bool isCounting, bool simd, uint codeContext)
@@ -78,6 +82,7 @@ internal readonly record struct TranslationMode(uint Bits)
         if (isChecked) bits |= CheckedBit;
         if (simd) bits |= SimdBit;
         if (isCounting) bits |= CountingBit;
+        if (isCounting && s->InstructionLimit != VcpuState.CountingLimit) bits |= LimitedBit;
         if (isLong) return new TranslationMode(bits | FlatCodeBit | (2 << StackShift));
         if (codeContext == 0) bits |= FlatCodeBit;
         bits |= codeContext << CodeContextShift;

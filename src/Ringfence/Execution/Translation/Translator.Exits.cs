@@ -41,8 +41,14 @@ internal sealed unsafe partial class Translator
             case SiteKind.Poll:
                 Statistics.Sizes[_mode.Kind].Polls++;
                 State->Rip = InstructionPointer(fragment, at);
-                if (!ArmPoll()) return 0;
+                if (!ArmPoll())
+                {
+                    TakeBackCount(fragment, at->Index);
+                    return 0;
+                }
+
                 Exits.Count(ExitReason.InterruptWindow);
+                // What becomes a trace now is a fragment, and looks before it counts.
                 return TakeSample(at->Fragment) ? _cache.Fragments[fragment->Trace].EntryHost : at->Continuation;
             case SiteKind.Window:
                 return AfterWindowFault(at, fragment);
@@ -168,7 +174,7 @@ internal sealed unsafe partial class Translator
     /// <summary>Instructions are counted when a fragment is entered: takes those from <paramref name="index"/> on back.</summary>
     private void TakeBackCount(Fragment* fragment, int index)
     {
-        if (_mode.IsCounting) State->InstructionCount -= (ulong)(fragment->Instructions - index);
+        if (_mode.IsCounting && index != Site.BeforeCount) State->InstructionCount -= (ulong)(fragment->Instructions - index);
     }
 
     private Operation* Decode(Site* site, Fragment* fragment)

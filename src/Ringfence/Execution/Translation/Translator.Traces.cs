@@ -28,7 +28,7 @@ internal sealed unsafe partial class Translator
     private bool CanBecomeTrace(int index)
     {
         Fragment* fragment = _cache.Fragments + index;
-        return _mode.IsLong && _mode.IsUser && !_mode.IsCounting && !_mode.IsChecked
+        return _mode.IsLong && _mode.IsUser && !_mode.IsLimited && !_mode.IsChecked
             && fragment->Trace == 0 && fragment->TraceOf == 0 && !fragment->HasNoTrace && fragment->IsAlive;
     }
 
@@ -76,8 +76,10 @@ internal sealed unsafe partial class Translator
             _cache.Remove(trace);
         }
 
+        if (at != site->Continuation || (isInSlot && fragment->IsAlive)) return at;
         // Beyond the slot nothing that was checked before the trace holds any more.
-        return isInSlot && fragment->IsAlive ? at : 0;
+        TakeBackCount(fragment, site->Index + 1);
+        return 0;
     }
 
     /// <summary>A pointer does not lie where the trace was made for: go on without it.</summary>
@@ -86,7 +88,8 @@ internal sealed unsafe partial class Translator
         Statistics.Sizes[_mode.Kind].TraceMisses++;
         State->Rip = InstructionPointer(trace, site);
         int from = trace->TraceOf;
-        bool atEntry = site->Index == byte.MaxValue;
+        bool atEntry = site->Index == Site.BeforeCount;
+        TakeBackCount(trace, site->Index);
         if (!atEntry)
         {
             ulong address = State->Rip;

@@ -90,7 +90,8 @@ internal sealed unsafe partial class Translator : EngineLoop
     public override string Name => _lockStep is null ? "translator" : "lockstep";
 
     /// <inheritdoc/>
-    public override bool CountsInstructions => State->InstructionLimit != ulong.MaxValue && !_tracesAtOnce;
+    public override bool CountsInstructions =>
+        State->InstructionLimit == VcpuState.CountingLimit || (State->InstructionLimit != ulong.MaxValue && !_tracesAtOnce);
 
     /// <summary>The translated code.</summary>
     public TranslationCache Cache => _cache;
