@@ -34,10 +34,13 @@ public sealed class BuiltInGuestInQemuTests : BuiltInGuestTests
     {
         await using QemuSession guest = await StartQemuAsync();
         await guest.RunAsync("echo ready");
-        await Task.Delay(300);
-        TimeSpan before = guest.ProcessorTime;
-        await Task.Delay(1000);
-        (guest.ProcessorTime - before).ShouldBeLessThan(TimeSpan.FromMilliseconds(200));
+        await BusyHost.OnceOfAsync(5, async () =>
+        {
+            await Task.Delay(300);
+            TimeSpan before = guest.ProcessorTime;
+            await Task.Delay(1000);
+            (guest.ProcessorTime - before).ShouldBeLessThan(TimeSpan.FromMilliseconds(200));
+        });
     }
 
     [SkippableFact]

@@ -175,7 +175,8 @@ public sealed class HostileImageTests : IDisposable
         Stopwatch time = Stopwatch.StartNew();
         DiskImage.Open(path, new DiskImageOptions { ReadOnly = true }).Dispose();
         Should.Throw<BlockImageException>(() => DiskImage.Open(path)).Message.ShouldContain("its reference counts are wrong");
-        time.Elapsed.TotalSeconds.ShouldBeLessThan(10);
+        // A second or two where nothing else runs.
+        time.Elapsed.TotalSeconds.ShouldBeLessThan(60);
     }
 
     public void Dispose() => _folder.Dispose();

@@ -175,10 +175,16 @@ internal sealed unsafe class TestMachine : IDisposable
     /// <summary>Runs until the processor halts.</summary>
     public ExitReason RunToHalt(ulong limit = 100_000)
     {
-        State->InstructionLimit = State->InstructionCount + limit;
+        ulong end = State->InstructionCount + limit;
+        State->InstructionLimit = Engines.StopsAtLimit ? end : VcpuState.CountingLimit;
         if (Engines.StopsAtLimit) return Engine.Run();
-        using var watchdog = new Timer(_ => Processor.Post(ProcessorEvents.Stop), null, TimeSpan.FromSeconds(20), Timeout.InfiniteTimeSpan);
+        using var watchdog = new Timer(_ => StopAt(end), null, 1, 1);
         return Engine.Run();
+    }
+
+    private void StopAt(ulong count)
+    {
+        if (Volatile.Read(ref State->InstructionCount) >= count) Processor.Post(ProcessorEvents.Stop);
     }
 
     /// <summary>Runs to the handler of an exception and says which; its frame is at the stack pointer.</summary>

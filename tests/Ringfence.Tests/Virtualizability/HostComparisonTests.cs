@@ -35,7 +35,8 @@ public sealed class HostComparisonTests
 
         unexplained.ShouldBeEmpty();
         experiments.ShouldBeGreaterThan(4000);
-        Stopwatch.GetElapsedTime(start).ShouldBeLessThan(TimeSpan.FromSeconds(5));
+        // A second or two where nothing else runs.
+        Stopwatch.GetElapsedTime(start).ShouldBeLessThan(TimeSpan.FromSeconds(20));
     }
 
     [SkippableTheory]
