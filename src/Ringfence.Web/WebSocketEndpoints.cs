@@ -162,14 +162,19 @@ internal sealed class WebSocketEndpoints : IAsyncDisposable
         {
             byte[] piece = new byte[OutputPieceBytes];
             long position = feed.Beginning;
+            bool isRepeating = true;
             while (true)
             {
                 Task changed = feed.Changed;
                 bool isLast = feed.IsComplete;
                 if (!feed.TryRead(ref position, piece, out int count)) throw new TimeoutException();
                 if (count > 0) await session.SendAsync(piece.AsMemory(0, count), WebSocketMessageType.Binary, cancellation).ConfigureAwait(false);
+                else if (isRepeating) await session.SendAsync(ReadOnlyMemory<byte>.Empty, WebSocketMessageType.Binary, cancellation).ConfigureAwait(false);
                 else if (isLast) return;
                 else await changed.WaitAsync(cancellation).ConfigureAwait(false);
+
+                // An empty message says that this was all there had been: whoever shows it need not answer what the guest asked then.
+                isRepeating &= count > 0;
             }
         }
 

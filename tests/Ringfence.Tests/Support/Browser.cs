@@ -57,15 +57,18 @@ public sealed class Browser : IAsyncLifetime
         Require();
         string path = Path.Combine(Path.GetTempPath(), $"ringfence-{Guid.NewGuid():N}.html");
         await File.WriteAllBytesAsync(path, html);
-        IBrowserContext context = await _browser!.NewContextAsync(new()
-        {
-            ColorScheme = dark ? ColorScheme.Dark : ColorScheme.Light,
-            ReducedMotion = ReducedMotion.Reduce,
-            ViewportSize = new() { Width = width, Height = height },
-            Offline = true,
-        });
-        context.SetDefaultTimeout(StepMilliseconds);
-        return await OpenPage.OpenAsync(context, path);
+        return await OpenPage.OpenAsync(await NewContextAsync(dark, width, height, offline: true), new Uri(path), path);
+    }
+
+    /// <summary>Opens a page of a server of this host; skips the test if there is no browser.</summary>
+    /// <param name="address">Where it is.</param>
+    /// <param name="dark">The theme of whoever reads it.</param>
+    /// <param name="width">Width of the window in CSS pixels.</param>
+    /// <param name="height">Height of the window in CSS pixels.</param>
+    public async Task<OpenPage> VisitAsync(Uri address, bool dark = false, int width = 1280, int height = 900)
+    {
+        Require();
+        return await OpenPage.OpenAsync(await NewContextAsync(dark, width, height, offline: false), address);
     }
 
     /// <inheritdoc/>
@@ -73,6 +76,19 @@ public sealed class Browser : IAsyncLifetime
     {
         if (_browser is not null) await _browser.DisposeAsync();
         _driver?.Dispose();
+    }
+
+    private async Task<IBrowserContext> NewContextAsync(bool dark, int width, int height, bool offline)
+    {
+        IBrowserContext context = await _browser!.NewContextAsync(new()
+        {
+            ColorScheme = dark ? ColorScheme.Dark : ColorScheme.Light,
+            ReducedMotion = ReducedMotion.Reduce,
+            ViewportSize = new() { Width = width, Height = height },
+            Offline = offline,
+        });
+        context.SetDefaultTimeout(StepMilliseconds);
+        return context;
     }
 
     private static string? Find() =>

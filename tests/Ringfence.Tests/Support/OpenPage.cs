@@ -7,15 +7,14 @@ namespace Ringfence.Tests.Support;
 public sealed class OpenPage : IAsyncDisposable
 {
     private readonly IBrowserContext _context;
-    private readonly string _path;
+    private readonly string? _file;
     private readonly ConcurrentQueue<string> _problems = new();
 
-    private OpenPage(IBrowserContext context, IPage page, string path)
+    private OpenPage(IBrowserContext context, IPage page, Uri address, string? file)
     {
         _context = context;
-        _path = path;
+        _file = file;
         Page = page;
-        string own = new Uri(path).AbsoluteUri;
         page.Console += (_, message) =>
         {
             if (message.Type is "error" or "warning") _problems.Enqueue($"console: {message.Text}");
@@ -23,14 +22,22 @@ public sealed class OpenPage : IAsyncDisposable
         page.PageError += (_, error) => _problems.Enqueue($"error: {error}");
         page.Request += (_, request) =>
         {
-            if (request.Url != own && !request.Url.StartsWith("data:", StringComparison.Ordinal)) _problems.Enqueue($"request: {request.Url}");
+            if (!IsOwn(request.Url)) _problems.Enqueue($"request: {request.Url}");
         };
+        page.WebSocket += (_, socket) =>
+        {
+            if (!IsOwn(socket.Url)) _problems.Enqueue($"WebSocket: {socket.Url}");
+        };
+
+        // A page from a file asks for nothing but itself, a page from a server for nothing but that server.
+        bool IsOwn(string url) => url.StartsWith("data:", StringComparison.Ordinal) || url.StartsWith("blob:", StringComparison.Ordinal)
+            || (address.IsFile ? url == address.AbsoluteUri : new Uri(url).Authority == address.Authority);
     }
 
     /// <summary>The page, to click in and to ask.</summary>
     public IPage Page { get; }
 
-    /// <summary>What was written to the console, exceptions that nobody caught, and requests for anything but the page itself.</summary>
+    /// <summary>What was written to the console, exceptions that nobody caught, and requests for anything but the page itself or its server.</summary>
     public IReadOnlyCollection<string> Problems => _problems;
 
     /// <summary>The colour that is painted behind everything, such as <c>rgb(255, 255, 255)</c>.</summary>
@@ -68,13 +75,13 @@ public sealed class OpenPage : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         await _context.DisposeAsync();
-        File.Delete(_path);
+        if (_file is not null) File.Delete(_file);
     }
 
-    internal static async Task<OpenPage> OpenAsync(IBrowserContext context, string path)
+    internal static async Task<OpenPage> OpenAsync(IBrowserContext context, Uri address, string? file = null)
     {
-        OpenPage open = new(context, await context.NewPageAsync(), path);
-        await open.Page.GotoAsync(new Uri(path).AbsoluteUri);
+        OpenPage open = new(context, await context.NewPageAsync(), address, file);
+        await open.Page.GotoAsync(address.AbsoluteUri);
         return open;
     }
 }

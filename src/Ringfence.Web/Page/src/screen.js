@@ -5,6 +5,8 @@ import { byId, element } from "./element.js";
 import { keyboardGrab } from "./keyboardGrab.js";
 import { typedText } from "./typedText.js";
 
+const LOOK_INTERVAL = 500;
+
 /** The machine's screen: noVNC upon the server's RFB, as large as there is room, as high as the picture's shape says. */
 export class MachineScreen {
   #glass = byId("screen");
@@ -12,6 +14,7 @@ export class MachineScreen {
   #backoff = new Backoff();
   #rfb = null;
   #timer = 0;
+  #looking = 0;
   #wanted = false;
 
   constructor() {
@@ -33,7 +36,7 @@ export class MachineScreen {
     clearTimeout(this.#timer);
     this.#veil.textContent = text;
     this.#veil.hidden = false;
-    this.#glass.classList.add("off");
+    this.#glass.dataset.shows = "past";
   }
 
   #connect() {
@@ -51,10 +54,12 @@ export class MachineScreen {
     rfb.addEventListener("connect", () => {
       this.#backoff.reset();
       this.#shape(frame);
-      this.#veil.hidden = true;
+      this.#veil.textContent = "The guest has shown nothing here yet";
+      this.#looking = setInterval(() => this.#look(frame), LOOK_INTERVAL);
     });
     rfb.addEventListener("disconnect", () => {
       shape.disconnect();
+      clearInterval(this.#looking);
       if (this.#rfb !== rfb) return;
       this.#rfb = null;
       if (this.#wanted) this.#timer = setTimeout(() => this.#connect(), this.#backoff.next());
@@ -64,8 +69,20 @@ export class MachineScreen {
   #shape(frame) {
     const canvas = frame.querySelector("canvas");
     if (!canvas?.width || !canvas.height) return;
-    this.#glass.classList.remove("off");
     this.#glass.style.setProperty("--columns", canvas.width);
     this.#glass.style.setProperty("--lines", canvas.height);
+  }
+
+  // Guests that use their serial ports only leave the screen black: it takes little room until there is something on it.
+  #look(frame) {
+    const canvas = frame.querySelector("canvas");
+    if (!canvas?.width || !canvas.height) return;
+    const copy = Object.assign(document.createElement("canvas"), { width: canvas.width, height: canvas.height }).getContext("2d", { willReadFrequently: true });
+    copy.drawImage(canvas, 0, 0);
+    const pixels = new Uint32Array(copy.getImageData(0, 0, canvas.width, canvas.height).data.buffer);
+    if (!pixels.some(pixel => pixel & 0xffffff)) return;
+    clearInterval(this.#looking);
+    this.#veil.hidden = true;
+    this.#glass.dataset.shows = "picture";
   }
 }

@@ -70,12 +70,11 @@ export class SerialTerminal {
     this.#isRepeating = true;
   }
 
-  // The first thing to come is what the guest has said so far: whatever it asked the terminal then has been answered then.
+  // First comes what the guest has said so far, then an empty message: whatever it asked the terminal until then has been answered before.
   #received(data) {
     const bytes = new Uint8Array(data);
     if (bytes.length > 0) this.#silence.hidden = true;
-    if (this.#isRepeating) this.#terminal.write(bytes, () => (this.#isRepeating = false));
-    else this.#terminal.write(bytes);
+    this.#terminal.write(bytes, bytes.length > 0 ? undefined : () => (this.#isRepeating = false));
   }
 
   #send(bytes) {
