@@ -3,7 +3,6 @@ using Ringfence.Execution;
 using Ringfence.Machines;
 using Ringfence.Memory;
 using Ringfence.Processors;
-using Ringfence.Tests.Support;
 
 namespace Ringfence.Bench;
 
@@ -21,14 +20,7 @@ internal sealed unsafe class Loops : IDisposable
         _engine = EngineFactory.Create(engine, _processor);
         VcpuState* s = _processor.State;
         s->Cr0 = Cr0.Pe | Cr0.Et;
-        for (int i = 0; i < 6; i++)
-        {
-            ref SegmentRegister segment = ref s->Segment((SegmentIndex)i);
-            segment.Limit = 0xffff_ffff;
-            segment.Base = 0;
-            segment.Attributes = (ushort)(i == 1 ? 0xc09b : 0xc093);
-            segment.UpdateBounds();
-        }
+        for (int i = 0; i < 6; i++) s->Segment((SegmentIndex)i) = new SegmentRegister(0, 0, uint.MaxValue, (ushort)(i == 1 ? 0xc09b : 0xc093));
 
         s->Rip = Code;
         s->Gpr[4] = 0x80000;

@@ -1,7 +1,6 @@
 using BenchmarkDotNet.Attributes;
 using Ringfence.Memory;
 using Ringfence.Processors;
-using Ringfence.Tests.Support;
 
 namespace Ringfence.Bench;
 

@@ -100,12 +100,8 @@ internal static unsafe class BootState
         processor.RefreshMode();
     }
 
-    private static void SetFlat(VcpuState* s, SegmentIndex index, ushort selector, ushort attributes)
-    {
-        ref SegmentRegister segment = ref s->Segment(index);
-        segment = new SegmentRegister { Selector = selector, Limit = uint.MaxValue, Attributes = attributes };
-        segment.UpdateBounds();
-    }
+    private static void SetFlat(VcpuState* s, SegmentIndex index, ushort selector, ushort attributes) =>
+        s->Segment(index) = new SegmentRegister(selector, 0, uint.MaxValue, attributes);
 
     private static ulong FlatDescriptor(ushort attributes) => 0x000f_0000_0000_ffffUL | ((ulong)attributes << 40);
 

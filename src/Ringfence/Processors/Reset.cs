@@ -68,10 +68,6 @@ internal static unsafe class Reset
     /// <summary>Family 6, model 0Fh, stepping 0Bh in EDX and CPUID leaf 1.</summary>
     internal const uint CpuidSignature = 0x0006fb;
 
-    private static void SetSegment(VcpuState* s, SegmentIndex index, ushort selector, ulong @base, uint limit, ushort attributes)
-    {
-        ref SegmentRegister segment = ref s->Segment(index);
-        segment = new SegmentRegister { Selector = selector, Base = @base, Limit = limit, Attributes = attributes };
-        segment.UpdateBounds();
-    }
+    private static void SetSegment(VcpuState* s, SegmentIndex index, ushort selector, ulong @base, uint limit, ushort attributes) =>
+        s->Segment(index) = new SegmentRegister(selector, @base, limit, attributes);
 }

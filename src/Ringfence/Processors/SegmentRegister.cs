@@ -29,6 +29,20 @@ public struct SegmentRegister
     /// <summary>Access rights: bits 40 to 55 of the descriptor with the limit's bits masked out, and <see cref="SegmentAttributes"/>.</summary>
     public ushort Attributes;
 
+    /// <summary>A register with its bounds.</summary>
+    /// <param name="selector">The visible part.</param>
+    /// <param name="start">Base.</param>
+    /// <param name="limit">Limit in bytes, inclusive, granularity applied.</param>
+    /// <param name="attributes">Access rights; see <see cref="Attributes"/>.</param>
+    public SegmentRegister(ushort selector, ulong start, uint limit, ushort attributes)
+    {
+        Selector = selector;
+        Base = start;
+        Limit = limit;
+        Attributes = attributes;
+        UpdateBounds();
+    }
+
     /// <summary>Descriptor privilege level.</summary>
     public readonly int Dpl => (Attributes >> 5) & 3;
 
@@ -41,7 +55,7 @@ public struct SegmentRegister
     /// <summary>The D/B bit: 32-bit default operand size, stack or upper bound.</summary>
     public readonly bool IsBig => (Attributes & SegmentAttributes.Big) != 0;
 
-    /// <summary>Recomputes <see cref="ReadEnd"/> and <see cref="WriteEnd"/> from attributes and limit. Call after every load.</summary>
+    /// <summary>Recomputes <see cref="ReadEnd"/> and <see cref="WriteEnd"/> from attributes and limit. Call after every change of these.</summary>
     public void UpdateBounds()
     {
         const int CodeOrData = SegmentAttributes.Present | SegmentAttributes.CodeOrData;

@@ -48,7 +48,7 @@ internal sealed unsafe class GuestCpu : IDisposable
     public GuestCpu(ulong mapBase)
     {
         _base = mapBase;
-        _processor = new Processor(0, _memory, new SilentBus());
+        _processor = new Processor(0, _memory, new NoBus());
         _memory.CodeWritten = (frame, _) =>
         {
             _processor.StaleCode.Enqueue(frame);
@@ -246,11 +246,7 @@ internal sealed unsafe class GuestCpu : IDisposable
         _processor.Mmu.Flush();
         _processor.RefreshMode();
 
-        void Set(SegmentIndex index, ushort selector, ushort attributes, ulong start, uint limit)
-        {
-            ref SegmentRegister segment = ref _processor.State->Segment(index);
-            segment = new SegmentRegister { Selector = selector, Attributes = attributes, Base = start, Limit = limit };
-            segment.UpdateBounds();
-        }
+        void Set(SegmentIndex index, ushort selector, ushort attributes, ulong start, uint limit) =>
+            _processor.State->Segment(index) = new SegmentRegister(selector, start, limit, attributes);
     }
 }

@@ -11,7 +11,7 @@ internal sealed unsafe class EmptyMachine : IDisposable
     public EmptyMachine(ulong memoryBytes = 64UL << 20, int processors = 1, int serialPorts = 2)
     {
         Memory = new PhysicalMemory(memoryBytes);
-        UnconnectedBus bus = new(processors);
+        NoBus bus = new(processors);
         Target = new BootTarget(Memory, [.. Enumerable.Range(0, processors).Select(i => new Processor(i, Memory, bus))], serialPorts);
     }
 

@@ -260,11 +260,7 @@ internal sealed record FuzzBoot(FuzzCode Code, FuzzMode Mode, ulong Seed, long I
         Set(SegmentIndex.Ldtr, 0x28, 0x82, Ldt, 0x1ff);
         Set(SegmentIndex.Tr, 0x30, IsLong || random.OneIn(2) ? (ushort)0x8b : (ushort)0x83, Tss, random.OneIn(8) ? (uint)random.Below(0x100) : 0x2000);
 
-        void Set(SegmentIndex index, ushort selector, ushort attributes, ulong start, uint limit)
-        {
-            ref SegmentRegister segment = ref s->Segment(index);
-            segment = new SegmentRegister { Selector = selector, Attributes = attributes, Base = start, Limit = limit };
-            segment.UpdateBounds();
-        }
+        void Set(SegmentIndex index, ushort selector, ushort attributes, ulong start, uint limit) =>
+            s->Segment(index) = new SegmentRegister(selector, start, limit, attributes);
     }
 }

@@ -19,14 +19,7 @@ internal sealed unsafe class BareProcessor : IDisposable
         Processor = new Processor(0, Memory, new NoBus());
         Engine = engine is null ? Engines.Create(Processor) : engine(Processor);
         State->Cr0 = Cr0.Pe | Cr0.Et;
-        for (int i = 0; i < 6; i++)
-        {
-            ref SegmentRegister segment = ref State->Segment((SegmentIndex)i);
-            segment.Base = 0;
-            segment.Limit = 0xffff_ffff;
-            segment.Attributes = (ushort)(i == 1 ? 0xc09b : 0xc093);
-            segment.UpdateBounds();
-        }
+        for (int i = 0; i < 6; i++) State->Segment((SegmentIndex)i) = new SegmentRegister(0, 0, uint.MaxValue, (ushort)(i == 1 ? 0xc09b : 0xc093));
 
         State->Rip = Code;
         State->Gpr[4] = 0x80000;

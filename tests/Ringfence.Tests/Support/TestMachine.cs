@@ -203,12 +203,8 @@ internal sealed unsafe class TestMachine : IDisposable
         return ((ExceptionVector)vector, Read32(State->Gpr[4]));
     }
 
-    public void Load(SegmentIndex index, ushort selector, uint @base, uint limit, ushort attributes)
-    {
-        ref SegmentRegister register = ref Segment(index);
-        register = new SegmentRegister { Selector = selector, Base = @base, Limit = limit, Attributes = attributes };
-        register.UpdateBounds();
-    }
+    public void Load(SegmentIndex index, ushort selector, uint @base, uint limit, ushort attributes) =>
+        Segment(index) = new SegmentRegister(selector, @base, limit, attributes);
 
     public void Dispose()
     {

@@ -64,12 +64,7 @@ internal readonly record struct Descriptor(ulong Low, ulong High = 0)
     public int InterruptStack => (int)(Low >> 32) & 7;
 
     /// <summary>The segment register that holds this descriptor.</summary>
-    public SegmentRegister ToRegister(ushort selector)
-    {
-        var register = new SegmentRegister { Selector = selector, Base = Base, Limit = Limit, Attributes = Attributes };
-        register.UpdateBounds();
-        return register;
-    }
+    public SegmentRegister ToRegister(ushort selector) => new(selector, Base, Limit, Attributes);
 }
 
 /// <summary>Types of system descriptors (Intel SDM 3A table 3-2).</summary>

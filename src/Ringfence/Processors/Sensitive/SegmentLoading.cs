@@ -68,18 +68,7 @@ internal static unsafe class SegmentLoading
     }
 
     /// <summary>A segment register after a load in virtual-8086 mode.</summary>
-    public static SegmentRegister Virtual8086(ushort selector)
-    {
-        var register = new SegmentRegister
-        {
-            Selector = selector,
-            Base = (ulong)selector << 4,
-            Limit = 0xffff,
-            Attributes = DataAttributes | (3 << 5),
-        };
-        register.UpdateBounds();
-        return register;
-    }
+    public static SegmentRegister Virtual8086(ushort selector) => new(selector, (ulong)selector << 4, 0xffff, DataAttributes | (3 << 5));
 
     /// <summary>A segment register that holds a null selector.</summary>
     public static SegmentRegister Null(ushort selector, int dpl = 0) =>

@@ -43,12 +43,7 @@ internal static unsafe class SystemCalls
         return handler;
     }
 
-    private static SegmentRegister Flat(int selector, int attributes)
-    {
-        var register = new SegmentRegister { Selector = (ushort)selector, Limit = 0xffff_ffff, Attributes = (ushort)attributes };
-        register.UpdateBounds();
-        return register;
-    }
+    private static SegmentRegister Flat(int selector, int attributes) => new((ushort)selector, 0, uint.MaxValue, (ushort)attributes);
 
     private static Operation* Call(Processor processor, VcpuState* s, Operation* op)
     {

@@ -269,10 +269,6 @@ internal sealed unsafe class LinuxProcessModel : IDisposable
         Set(index, isNull ? (ushort)0 : selector, attributes, 0, isNull ? 0 : uint.MaxValue);
     }
 
-    private void Set(SegmentIndex index, ushort selector, ushort attributes, ulong start, uint limit)
-    {
-        ref SegmentRegister segment = ref _processor.State->Segment(index);
-        segment = new SegmentRegister { Selector = selector, Attributes = attributes, Base = start, Limit = limit };
-        segment.UpdateBounds();
-    }
+    private void Set(SegmentIndex index, ushort selector, ushort attributes, ulong start, uint limit) =>
+        _processor.State->Segment(index) = new SegmentRegister(selector, start, limit, attributes);
 }

@@ -145,10 +145,6 @@ internal static unsafe class ModelState
         ulong Value(SystemRegister register) => settings.Changed == register ? 2 * Offset : Offset;
     }
 
-    private static void Load(VcpuState* s, SegmentIndex index, ushort selector, uint start, uint limit, ushort attributes)
-    {
-        ref SegmentRegister register = ref s->Segment(index);
-        register = new SegmentRegister { Selector = selector, Base = start, Limit = limit, Attributes = attributes };
-        register.UpdateBounds();
-    }
+    private static void Load(VcpuState* s, SegmentIndex index, ushort selector, uint start, uint limit, ushort attributes) =>
+        s->Segment(index) = new SegmentRegister(selector, start, limit, attributes);
 }

@@ -20,7 +20,7 @@ internal sealed unsafe class ListingProcessor : IDisposable
 
     public ListingProcessor(ReadOnlySpan<byte> code, int bits, ulong origin)
     {
-        Processor = new Processor(0, _memory, new ListingBus());
+        Processor = new Processor(0, _memory, new NoBus());
         VcpuState* s = Processor.State;
         s->InstructionLimit = ulong.MaxValue;
         s->Cr0 = Cr0.Et;
@@ -73,9 +73,7 @@ internal sealed unsafe class ListingProcessor : IDisposable
         for (SegmentIndex index = SegmentIndex.Es; index <= SegmentIndex.Gs; index++)
         {
             ushort attributes = index != SegmentIndex.Cs ? Data : (ushort)(Code | (isLong ? SegmentAttributes.Long : SegmentAttributes.Big));
-            ref SegmentRegister segment = ref s->Segment(index);
-            segment = new SegmentRegister { Selector = 8, Limit = uint.MaxValue, Attributes = attributes };
-            segment.UpdateBounds();
+            s->Segment(index) = new SegmentRegister(8, 0, uint.MaxValue, attributes);
         }
 
         s->Cr0 |= Cr0.Pe | Cr0.Mp | Cr0.Ne | Cr0.Wp | Cr0.Pg;
