@@ -90,9 +90,10 @@ kernel() {
 
 # modules META TARGET NAME...: modules of that kernel, in one folder, and a script that loads them in the order given.
 modules() {
-  local meta=$1 target=$2 deb name
+  local meta=$1 target=$2 deb name load
   shift 2
-  if [ -s "$guests/$target/load" ]; then echo "$target: here already"; return; fi
+  load=$(for name in "$@"; do echo "busybox insmod /modules/$name.ko"; done)
+  if [ "$load" = "$(cat "$guests/$target/load" 2>/dev/null)" ]; then echo "$target: here already"; return; fi
   # Kernel and modules are of one version.
   rm -f -- "$guests/vmlinuz-amd64"
   deb=$(package amd64 "$(kernel_package "$meta")")
@@ -100,7 +101,7 @@ modules() {
   local patterns=()
   for name in "$@"; do patterns+=("*/$name.ko"); done
   dpkg-deb --fsys-tarfile "$deb" | tar -x -C "$guests/$target" --wildcards --transform 's,.*/,,' "${patterns[@]}" || fail "$meta lacks a module of: $*"
-  for name in "$@"; do echo "busybox insmod /modules/$name.ko"; done >"$guests/$target/load"
+  echo "$load" >"$guests/$target/load"
   echo "$target: from $(basename "$deb")"
 }
 
@@ -131,10 +132,10 @@ INIT
   echo "rootfs-$1: ready"
 }
 
-# What a Debian kernel needs for disks; what others need comes first.
+# What a Debian kernel needs for disks and for a console by virtio; what others need comes first.
 modules linux-image-amd64 modules-amd64/modules crct10dif_common crct10dif_generic crc-t10dif crc64 crc64-rocksoft t10-pi crc32c_generic crc16 \
   scsi_common scsi_mod cdrom sd_mod sr_mod libata ata_piix libahci ahci \
-  virtio_ring virtio virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci virtio_blk mbcache jbd2 ext4 isofs
+  virtio_ring virtio virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci virtio_blk virtio_console mbcache jbd2 ext4 isofs
 kernel linux-image-amd64 vmlinuz-amd64
 kernel linux-image-cloud-amd64 vmlinuz-cloud-amd64
 extract amd64 debian-installer-12-netboot-i386 '*/text/debian-installer/i386/linux' vmlinuz-i386

@@ -9,7 +9,8 @@ internal sealed class RunCommand : Command, IHasExamples
 {
     private readonly Option<string> _engine = GuestOptionSet.Text("--engine", "NAME", "What executes guest code: translator, interpreter, lockstep (both, compared) or auto. [default: auto]");
     private readonly GuestOptionSet _guest = new("Stops the machine after that time, with exit code 124.");
-    private readonly Option<string[]> _serial = GuestOptionSet.Texts("--serial", "TO", "Where COM1 is connected: stdio, file:PATH or null; repeated for COM2 to COM4. [default: stdio]");
+    private readonly Option<string[]> _serial = GuestOptionSet.Texts("--serial", "TO", "Where COM1 is connected: stdio, file:PATH or null; repeated for COM2 to COM4. [default: stdio, unless something else is]");
+    private readonly Option<string> _virtioConsole = GuestOptionSet.Text("--virtio-console", "TO", "Adds a virtio console (Linux: hvc0, with the module virtio_console) and connects it: stdio, file:PATH or null.");
     private readonly Option<string> _display = GuestOptionSet.Text("--display", "WHERE", "Where the screen is shown, if firmware starts the machine: terminal (text modes, with the keyboard) or none. [default: none]");
     private readonly Option<string> _vnc = GuestOptionSet.Text("--vnc", "[HOST]:DISPLAY", "Serves the screen, keyboard and mouse to VNC clients at port 5900 + DISPLAY, of this host only unless HOST is an address; also ,password=FILE or ,password=none. [default password: random, printed]");
     private readonly Option<string> _http = GuestOptionSet.Text("--http", "[HOST:]PORT", "Serves a page with the screen, the serial consoles and figures to browsers, of this host only unless HOST is an address; the address with its token is printed.");
@@ -25,7 +26,7 @@ internal sealed class RunCommand : Command, IHasExamples
     public RunCommand()
         : base("run", "Runs a machine with its serial console at this terminal. Ctrl-A X quits, Ctrl-A H helps.")
     {
-        Option[] options = [_engine, .. _guest.Machine, _display, _vnc, _http, _serial, _debugConsole, _deterministic, _guest.Timeout, _stats, _noExitTimes, _count, _trace, _traceLimit];
+        Option[] options = [_engine, .. _guest.Machine, _display, _vnc, _http, _serial, _virtioConsole, _debugConsole, _deterministic, _guest.Timeout, _stats, _noExitTimes, _count, _trace, _traceLimit];
         foreach (Option option in options) Add(option);
         SetAction(result => MachineRunner.Run(Read(result)));
     }
@@ -39,6 +40,8 @@ internal sealed class RunCommand : Command, IHasExamples
               boots a Linux kernel with an initial RAM disk and two processors
           ringfence run --kernel vmlinuz --rootfs ./dir
               packs a folder that has an /init into the initial RAM disk
+          ringfence run --kernel vmlinuz --initrd initrd.img --virtio-console stdio --append "console=hvc0"
+              the guest's console by virtio, as large as this terminal
           ringfence run --kernel test.elf --initrd "module.bin some arguments"
               starts a Multiboot 1 image with a module
           ringfence run --firmware bios.bin --debugcon stdio
@@ -72,6 +75,9 @@ internal sealed class RunCommand : Command, IHasExamples
             "none" => false,
             var other => throw new UserErrorException($"--display: '{other}' is not terminal or none"),
         };
+        Connection? virtioConsole = result.GetValue(_virtioConsole) is { } to ? Values.Connection("--virtio-console", to) : null;
+        // This terminal is COM1's unless something else has been given it.
+        bool isTaken = showsScreen || virtioConsole?.Kind == ConnectionKind.Stdio;
         RunOptions options = new()
         {
             Engine = Values.Engine(result.GetValue(_engine) ?? "auto"),
@@ -80,8 +86,9 @@ internal sealed class RunCommand : Command, IHasExamples
             Vnc = result.GetValue(_vnc) is { } vnc ? VncOptions.Parse(vnc) : null,
             Http = http,
             HasDisplay = http is not null && result.GetValue(_display) is not "none",
-            SerialPorts = serial.Length == 0 ? [new Connection(showsScreen ? ConnectionKind.Null : ConnectionKind.Stdio)] : [.. serial.Select(s => Values.Connection("--serial", s))],
+            SerialPorts = serial.Length == 0 ? [new Connection(isTaken ? ConnectionKind.Null : ConnectionKind.Stdio)] : [.. serial.Select(s => Values.Connection("--serial", s))],
             DebugConsole = Values.Connection("--debugcon", result.GetValue(_debugConsole) ?? "null"),
+            VirtioConsole = virtioConsole,
             Deterministic = result.GetValue(_deterministic),
             Statistics = result.GetValue(_stats) is { } stats ? Values.Statistics(stats) : null,
             TimesExits = !result.GetValue(_noExitTimes),
@@ -101,6 +108,9 @@ internal sealed class RunCommand : Command, IHasExamples
         if (options.Vnc is not null && !options.Guest.UsesFirmware) throw new UserErrorException("--vnc needs a drive or --firmware");
         if (options.ShowsScreen && !options.Guest.UsesFirmware) throw new UserErrorException("--display terminal needs a drive or --firmware");
         if (options.ShowsScreen && options.SerialPorts.Any(s => s.Kind == ConnectionKind.Stdio)) throw new UserErrorException("--display terminal and --serial stdio exclude each other");
+        bool isVirtioHere = options.VirtioConsole?.Kind == ConnectionKind.Stdio;
+        if (isVirtioHere && options.ShowsScreen) throw new UserErrorException("--display terminal and --virtio-console stdio exclude each other");
+        if (isVirtioHere && options.SerialPorts.Any(s => s.Kind == ConnectionKind.Stdio)) throw new UserErrorException("--serial stdio and --virtio-console stdio exclude each other");
         if (options.Deterministic && options.Guest.Processors != 1) throw new UserErrorException("--deterministic needs --cpus 1");
         if (options.Engine == Machines.EngineKind.LockStep && options.Guest.Processors != 1) throw new UserErrorException("--engine lockstep needs --cpus 1");
         if (options.SerialPorts.Count > MostSerialPorts) throw new UserErrorException($"--serial: a PC has at most {MostSerialPorts} serial ports");

@@ -2,7 +2,7 @@ using Ringfence.Machines;
 
 namespace Ringfence.Cli.Commands;
 
-/// <summary>Where a serial port or the debug console is connected to.</summary>
+/// <summary>Where one of the guest's consoles is connected to.</summary>
 internal enum ConnectionKind
 {
     /// <summary>Standard input and output.</summary>
@@ -15,7 +15,7 @@ internal enum ConnectionKind
     Null,
 }
 
-/// <summary>Where a serial port or the debug console is connected to.</summary>
+/// <summary>Where one of the guest's consoles is connected to.</summary>
 /// <param name="Kind">What to.</param>
 /// <param name="Path">Path of the file.</param>
 internal sealed record Connection(ConnectionKind Kind, string Path = "");
@@ -45,6 +45,9 @@ internal sealed record RunOptions
     public required IReadOnlyList<Connection> SerialPorts { get; init; }
 
     public required Connection DebugConsole { get; init; }
+
+    /// <summary>The virtio console; null: the machine has none.</summary>
+    public Connection? VirtioConsole { get; init; }
 
     public required bool Deterministic { get; init; }
 

@@ -18,8 +18,8 @@ internal sealed class ConsoleInput(Action<byte[]> write, Func<bool> isBusy, bool
 
     private readonly EscapeDecoder _decoder = new();
 
-    /// <summary>Carries it to a serial port.</summary>
-    public ConsoleInput(SerialConsole console, bool interactive, Action<ConsoleRequest> requested)
+    /// <summary>Carries it to a console.</summary>
+    public ConsoleInput(InteractiveConsole console, bool interactive, Action<ConsoleRequest> requested)
         : this(bytes => console.Write(bytes), () => console.PendingInput > 0, interactive, requested)
     {
     }

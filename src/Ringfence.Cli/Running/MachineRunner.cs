@@ -46,12 +46,14 @@ internal sealed class MachineRunner : IDisposable
             Deterministic = options.Deterministic,
             SerialPorts = Math.Max(options.SerialPorts.Count, 2),
             CountInstructions = options.CountsInstructions,
+            HasVirtioConsole = options.VirtioConsole is not null,
             TimeExits = options.Statistics is not null && options.TimesExits,
             Trace = trace is null ? null : new ExitTraceOptions { Output = trace.Stream, MaximumBytes = options.TraceBytes },
         });
         try
         {
             for (int i = 0; i < options.SerialPorts.Count; i++) Connect(_machine.Serial[i], "--serial", options.SerialPorts[i]);
+            if (options.VirtioConsole is { } connection) Connect(_machine.VirtioConsole!, "--virtio-console", connection);
             Connect(_machine.DebugConsole, "--debugcon", options.DebugConsole);
             if (options.Statistics is { Path.Length: > 0 } request)
             {
@@ -96,7 +98,7 @@ internal sealed class MachineRunner : IDisposable
 
     private int Run()
     {
-        using Terminal? terminal = UsesStandardInput ? Terminal.TryOpen() : null;
+        using Terminal? terminal = _options.ShowsScreen || ConsoleHere is not null ? Terminal.TryOpen() : null;
         List<IDisposable> handlers = HandleSignals(terminal);
         void RestoreTerminal(object? sender, EventArgs arguments) => terminal?.Restore();
         AppDomain.CurrentDomain.ProcessExit += RestoreTerminal;
@@ -138,7 +140,10 @@ internal sealed class MachineRunner : IDisposable
         }
     }
 
-    private bool UsesStandardInput => _options.ShowsScreen || _options.SerialPorts.Any(s => s.Kind == ConnectionKind.Stdio);
+    /// <summary>The console at this terminal; null: none is.</summary>
+    private InteractiveConsole? ConsoleHere => _options.VirtioConsole?.Kind == ConnectionKind.Stdio
+        ? _machine.VirtioConsole
+        : _machine.Serial.Zip(_options.SerialPorts).FirstOrDefault(pair => pair.Second.Kind == ConnectionKind.Stdio).First;
 
     private void Tell(string message)
     {
@@ -161,9 +166,8 @@ internal sealed class MachineRunner : IDisposable
             return;
         }
 
-        int port = _options.SerialPorts.ToList().FindIndex(s => s.Kind == ConnectionKind.Stdio);
-        if (port < 0 || (terminal is null && Terminal.IsInputTerminal)) return;
-        new ConsoleInput(_machine.Serial[port], terminal is not null, Requested).Start();
+        if (ConsoleHere is not { } console || (terminal is null && Terminal.IsInputTerminal)) return;
+        new ConsoleInput(console, terminal is not null, Requested).Start();
     }
 
     private void Connect(GuestConsole console, string option, Connection connection)
@@ -216,7 +220,13 @@ internal sealed class MachineRunner : IDisposable
             terminal?.Restore();
             return _interruption.TrySetResult(new RunEnd("stopped", ExitCodes.Signal + number));
         });
-        if (terminal is not null && OperatingSystem.IsLinux()) handlers.Add(PosixSignalRegistration.Create(PosixSignal.SIGCONT, _ => terminal.Enter()));
+        if (terminal is null || !OperatingSystem.IsLinux()) return handlers;
+        handlers.Add(PosixSignalRegistration.Create(PosixSignal.SIGCONT, _ => terminal.Enter()));
+        if (ConsoleHere is not TerminalConsole console || !Terminal.IsOutputTerminal) return handlers;
+        handlers.Add(PosixSignalRegistration.Create(PosixSignal.SIGWINCH, _ => PassSize(console)));
+        PassSize(console);
         return handlers;
     }
+
+    private static void PassSize(TerminalConsole console) => console.SetSize((ushort)Console.WindowWidth, (ushort)Console.WindowHeight);
 }

@@ -108,16 +108,19 @@ public class GuestConsole
     internal void OnHandlerFailure(Action<Exception> failed) => _failed = failed;
 
     /// <summary>The guest printed a byte. Under the machine lock.</summary>
-    internal void Receive(byte value)
+    internal void Receive(byte value) => Receive(new ReadOnlySpan<byte>(in value));
+
+    /// <summary>The guest printed bytes. Under the machine lock.</summary>
+    internal void Receive(ReadOnlySpan<byte> data)
     {
         lock (_sync)
         {
-            _transcript.Append(value);
+            foreach (byte value in data) _transcript.Append(value);
             if (_received is not null)
             {
                 // Wait for a slow reader, but not for ever: it may itself be waiting for this processor.
                 if (_backlog.Count >= BacklogBytes) Monitor.Wait(_sync, TimeSpan.FromSeconds(1));
-                _backlog.Add(value);
+                _backlog.AddRange(data);
             }
 
             if (_received is not null || _waiters.Count > 0) Pump();

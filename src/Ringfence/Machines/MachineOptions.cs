@@ -54,6 +54,9 @@ public sealed record MachineOptions
     /// <summary>A virtio source of entropy.</summary>
     public bool HasEntropySource { get; init; }
 
+    /// <summary>A virtio console, Linux's hvc0 (<see cref="VirtualMachine.VirtioConsole"/>).</summary>
+    public bool HasVirtioConsole { get; init; }
+
     /// <summary>Takes lines for the user, such as that an image was repaired or that the host's disk fails. Any thread.</summary>
     public Action<string>? Report { get; init; }
 

@@ -99,6 +99,9 @@ internal sealed unsafe class Pc : IDisposable
     /// <summary>The consoles at the serial ports.</summary>
     public IReadOnlyList<SerialConsole> Serial => _serial;
 
+    /// <summary>The console at the virtio console; null if there is none.</summary>
+    public TerminalConsole? VirtioConsole { get; private set; }
+
     /// <summary>The console at port E9h.</summary>
     public GuestConsole DebugOutput { get; }
 
@@ -283,8 +286,7 @@ internal sealed unsafe class Pc : IDisposable
         if (_options.Display is { } display) AddDisplay(display);
         if (Drives.CreateAhci(master) is { } ahci) hostBridge.Bus.Add(AhciDevice, 0, ahci);
         int device = FirstVirtioDevice;
-        foreach (VirtioDevice virtio in Drives.Virtio) hostBridge.Bus.Add(device++, 0, new VirtioFunction(virtio, master, SendMessage));
-        if (_options.HasEntropySource) hostBridge.Bus.Add(device, 0, new VirtioFunction(new VirtioRandom("rng0", _random.Next), master, SendMessage));
+        foreach (VirtioDevice virtio in VirtioDevices()) hostBridge.Bus.Add(device++, 0, new VirtioFunction(virtio, master, SendMessage));
         foreach (PciFunction function in hostBridge.Bus.Functions)
         {
             int pin = (int)function.Read(0x3d, 1);
@@ -293,6 +295,32 @@ internal sealed unsafe class Pc : IDisposable
 
         _stateful.AddRange(hostBridge.Bus.Functions);
         new PciAddressDecoder(hostBridge.Bus, Ports, Memory, () => _control?.RequestFlush()).Attach();
+    }
+
+    private List<VirtioDevice> VirtioDevices()
+    {
+        List<VirtioDevice> devices = [.. Drives.Virtio];
+        if (_options.HasEntropySource) devices.Add(new VirtioRandom("rng0", _random.Next));
+        if (_options.HasVirtioConsole) devices.Add(CreateVirtioConsole());
+        return devices;
+    }
+
+    private VirtioConsole CreateVirtioConsole()
+    {
+        VirtioConsole? device = null;
+        void WithDevice(Action<VirtioConsole> action)
+        {
+            lock (Memory.DeviceLock)
+            {
+                if (!_disposed) action(device!);
+            }
+        }
+
+        TerminalConsole console = new("hvc0", _options.TranscriptCharacters, (columns, rows) => WithDevice(d => d.Resize(columns, rows)));
+        device = new VirtioConsole("console0", console.Receive, () => console.PendingInput, console.Take);
+        console.Connect(() => WithDevice(d => d.Offer()));
+        VirtioConsole = console;
+        return device;
     }
 
     private void AddFloppies(RealTimeClock clock)

@@ -62,6 +62,9 @@ public sealed class VirtualMachine : IDisposable, IAsyncDisposable
     /// <summary>The other ends of the serial ports, COM1 first.</summary>
     public IReadOnlyList<SerialConsole> Serial => _pc.Serial;
 
+    /// <summary>The other end of the virtio console; null if the machine has none.</summary>
+    public TerminalConsole? VirtioConsole => _pc.VirtioConsole;
+
     /// <summary>The screen, the keyboard and the mouse; null if the machine has no display adapter.</summary>
     public Screen? Screen => _pc.Screen;
 
@@ -328,7 +331,7 @@ public sealed class VirtualMachine : IDisposable, IAsyncDisposable
     /// <inheritdoc/>
     public async ValueTask DisposeAsync() => await Task.Run(Dispose).ConfigureAwait(false);
 
-    private IEnumerable<GuestConsole> Consoles => [.. _pc.Serial, _pc.DebugOutput];
+    private IEnumerable<GuestConsole> Consoles => ((IEnumerable<GuestConsole?>)[.. _pc.Serial, _pc.VirtioConsole, _pc.DebugOutput]).OfType<GuestConsole>();
 
     private ProcessorThread CreateThread(Processor processor) =>
         new($"{_options.Name} cpu{processor.Index}", _pc, processor, EngineFactory.Create(_options.Engine, processor, _options.CacheLimits), _control);

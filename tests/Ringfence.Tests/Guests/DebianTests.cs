@@ -98,7 +98,7 @@ public sealed partial class DebianTests
     private static partial Regex LaterTest();
 
     /// <summary>Types a command and gives its output, with a mark around it so that the echo is not taken for the answer.</summary>
-    internal static async Task<string> Ask(SerialConsole console, string command)
+    internal static async Task<string> Ask(InteractiveConsole console, string command)
     {
         console.WriteLine($"echo '<''<'; {command}; echo '>''>'");
         await console.WaitForTextAsync("<<\r\n", AnswerTime);

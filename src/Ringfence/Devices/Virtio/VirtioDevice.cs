@@ -34,6 +34,11 @@ internal abstract class VirtioDevice
     public virtual void Reset()
     {
     }
+
+    /// <summary>Describes what the transport does not know of it.</summary>
+    public virtual void DescribeState(IStateVisitor visitor)
+    {
+    }
 }
 
 /// <summary>What a <see cref="VirtioDevice"/> asks of its transport.</summary>

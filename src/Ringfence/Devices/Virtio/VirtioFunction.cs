@@ -125,6 +125,7 @@ internal sealed class VirtioFunction : PciFunction, IVirtioTransport, IBusDevice
         visitor.Field("generation", ref _generationByte);
         _msix.DescribeState(visitor);
         for (int i = 0; i < _queues.Length; i++) _queues[i].DescribeState(visitor, $"queue{i}_");
+        _device.DescribeState(visitor);
     }
 
     /// <inheritdoc/>

@@ -5,18 +5,23 @@ using Ringfence.Tests.Support;
 
 namespace Ringfence.Tests.Devices.Virtio;
 
-/// <summary>A driver's side of a virtio function: its registers and one queue in memory.</summary>
+/// <summary>A driver's side of a virtio function: its registers and its queues in memory.</summary>
 internal sealed class VirtioGuest
 {
     public const ulong Descriptors = 0x1000;
     public const ulong Available = 0x2000;
     public const ulong Used = 0x3000;
     public const int Entries = 8;
-    private int _next;
 
-    public VirtioGuest(Func<IGuestMemory, VirtioDevice> device)
+    // From one queue's tables to the next one's.
+    public const ulong QueueStride = 0x1_0000;
+
+    private readonly int[] _next;
+
+    public VirtioGuest(VirtioDevice device)
     {
-        Function = new VirtioFunction(device(Memory), Memory, (address, data) => Messages.Add((address, data)))
+        _next = new int[device.QueueSizes.Count];
+        Function = new VirtioFunction(device, Memory, (address, data) => Messages.Add((address, data)))
         {
             Interrupt = new InterruptLine(level => Pin = level),
         };
@@ -30,7 +35,7 @@ internal sealed class VirtioGuest
 
     public bool Pin { get; private set; }
 
-    public ushort UsedIndex => Read16(Used + 2);
+    public ushort UsedIndex => UsedIndexOf(0);
 
     public ulong Read(int offset, int size)
     {
@@ -46,6 +51,8 @@ internal sealed class VirtioGuest
         Function.Write((ulong)offset, data.AsSpan(0, size));
     }
 
+    public ushort UsedIndexOf(int queue) => Read16(Used + (QueueStride * (ulong)queue) + 2);
+
     public ushort Read16(ulong address) => BinaryPrimitives.ReadUInt16LittleEndian(Memory.Data.AsSpan((int)address));
 
     public uint Read32(ulong address) => BinaryPrimitives.ReadUInt32LittleEndian(Memory.Data.AsSpan((int)address));
@@ -56,7 +63,7 @@ internal sealed class VirtioGuest
 
     public void Write64(ulong address, ulong value) => BinaryPrimitives.WriteUInt64LittleEndian(Memory.Data.AsSpan((int)address), value);
 
-    /// <summary>Goes through initialization (3.1.1) with the features asked for, and sets queue 0 up.</summary>
+    /// <summary>Goes through initialization (3.1.1) with the features asked for, and sets the queues up.</summary>
     public bool Start(ulong features = 1UL << 32)
     {
         Write(0x14, 1, 0);
@@ -67,13 +74,18 @@ internal sealed class VirtioGuest
         Write(0x0c, 4, features >> 32);
         Write(0x14, 1, 11);
         if ((Read(0x14, 1) & 8) == 0) return false;
-        Write(0x16, 2, 0);
-        Write(0x18, 2, Entries);
-        Write(0x20, 8, Descriptors);
-        Write(0x28, 4, Available);
-        Write(0x2c, 4, 0);
-        Write(0x30, 8, Used);
-        Write(0x1c, 2, 1);
+        for (int queue = 0; queue < _next.Length; queue++)
+        {
+            ulong start = QueueStride * (ulong)queue;
+            Write(0x16, 2, (ulong)queue);
+            Write(0x18, 2, Entries);
+            Write(0x20, 8, start + Descriptors);
+            Write(0x28, 4, start + Available);
+            Write(0x2c, 4, 0);
+            Write(0x30, 8, start + Used);
+            Write(0x1c, 2, 1);
+        }
+
         Write(0x14, 1, 15);
         return true;
     }
@@ -89,11 +101,37 @@ internal sealed class VirtioGuest
     }
 
     /// <summary>Makes a chain available and tells the device.</summary>
-    public void Offer(int head, bool notify = true)
+    public void Offer(int head, int queue = 0)
     {
-        Write16(Available + 4 + (2UL * (ulong)(_next & (Entries - 1))), (ushort)head);
-        _next++;
-        Write16(Available + 2, (ushort)_next);
-        if (notify) Write(0x3000, 2, 0);
+        ulong ring = Available + (QueueStride * (ulong)queue);
+        Write16(ring + 4 + (2UL * (ulong)(_next[queue] & (Entries - 1))), (ushort)head);
+        _next[queue]++;
+        Write16(ring + 2, (ushort)_next[queue]);
+        Write(0x3000 + (4 * queue), 2, (ulong)queue);
+    }
+
+    /// <summary>One step of a driver without sense.</summary>
+    public void TakeRandomStep(Random random)
+    {
+        int queue = random.Next(_next.Length);
+        switch (random.Next(5))
+        {
+            case 0:
+                Write(random.Next(0x4000), 1 << random.Next(4), (ulong)random.NextInt64());
+                break;
+            case 1:
+                Read(random.Next(0x4000), 1 << random.Next(4));
+                break;
+            case 2:
+                Function.Write(random.Next(256), 1 << random.Next(3), (uint)random.Next());
+                break;
+            case 3:
+                ulong table = Descriptors + (QueueStride * (ulong)queue);
+                Describe(random.Next(8), (ulong)random.NextInt64(1 << 21), random.Next(1 << 16), random.Next(2) == 0, random.Next(-1, 8), table);
+                break;
+            default:
+                Offer(random.Next(12), queue);
+                break;
+        }
     }
 }

@@ -15,7 +15,7 @@ public sealed class VirtioTests
     [Fact]
     public void Capabilities_lead_to_the_four_structures_and_the_table_of_messages()
     {
-        VirtioGuest guest = new(_ => new VirtioRandom("rng0", () => 1));
+        VirtioGuest guest = new(new VirtioRandom("rng0", () => 1));
         (guest.Function.Read(0, 4), guest.Function.Read(8, 1)).ShouldBe((0x1044_1af4U, 1U));
         List<uint> kinds = [];
         for (uint at = guest.Function.Read(0x34, 1); at != 0; at = guest.Function.Read((int)at + 1, 1))
@@ -30,7 +30,7 @@ public sealed class VirtioTests
     [Fact]
     public void A_driver_that_wants_what_was_not_offered_is_refused()
     {
-        VirtioGuest guest = new(_ => new VirtioRandom("rng0", () => 1));
+        VirtioGuest guest = new(new VirtioRandom("rng0", () => 1));
         guest.Start(0).ShouldBeFalse();
         guest.Start(Version1 | 1).ShouldBeFalse();
         guest.Start().ShouldBeTrue();
@@ -39,7 +39,7 @@ public sealed class VirtioTests
     [Fact]
     public void Entropy_fills_the_buffer_and_interrupts_by_the_pin()
     {
-        VirtioGuest guest = new(_ => new VirtioRandom("rng0", () => 0x0807_0605_0403_0201));
+        VirtioGuest guest = new(new VirtioRandom("rng0", () => 0x0807_0605_0403_0201));
         guest.Start();
         guest.Describe(0, Data, 12, writable: true);
         guest.Offer(0);
@@ -53,7 +53,7 @@ public sealed class VirtioTests
     [Fact]
     public void A_message_is_sent_where_the_table_says_and_waits_while_it_is_masked()
     {
-        VirtioGuest guest = new(_ => new VirtioRandom("rng0", () => 1));
+        VirtioGuest guest = new(new VirtioRandom("rng0", () => 1));
         guest.Start();
         guest.Write(0x14, 1, 0);
         guest.Function.Write(0x42, 2, 0x8000);
@@ -204,32 +204,13 @@ public sealed class VirtioTests
             random.NextBytes(guest.Memory.Data.AsSpan(0x1000, 0x3000));
             for (int step = 0; step < 30; step++)
             {
-                switch (random.Next(6))
-                {
-                    case 0:
-                        guest.Write(random.Next(0x4000), 1 << random.Next(4), (ulong)random.NextInt64());
-                        break;
-                    case 1:
-                        guest.Read(random.Next(0x4000), 1 << random.Next(4));
-                        break;
-                    case 2:
-                        guest.Function.Write(random.Next(256), 1 << random.Next(3), (uint)random.Next());
-                        break;
-                    case 3:
-                        guest.Describe(random.Next(8), (ulong)random.NextInt64(1 << 21), random.Next(1 << 16), random.Next(2) == 0, random.Next(-1, 8));
-                        break;
-                    case 4:
-                        guest.Offer(random.Next(12));
-                        break;
-                    default:
-                        drive.Run();
-                        break;
-                }
+                if (random.Next(6) == 0) drive.Run();
+                else guest.TakeRandomStep(random);
             }
         }
     }
 
-    private static VirtioGuest Disk(FakeDrive drive) => new(_ => new VirtioBlock("disk0", drive, 1));
+    private static VirtioGuest Disk(FakeDrive drive) => new(new VirtioBlock("disk0", drive, 1));
 
     private static void Request(VirtioGuest guest, int type, int sector, bool dataWritable)
     {

@@ -1,6 +1,6 @@
 using System.Buffers.Binary;
 
-namespace Ringfence.Devices.Virtio;
+namespace Ringfence.Devices;
 
 /// <summary>
 /// Message-signaled interrupts of a function (PCI Local Bus Specification 3.0, 6.8.2: MSI-X): a table of messages and the bits of those that
