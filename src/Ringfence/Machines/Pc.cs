@@ -284,7 +284,7 @@ internal sealed unsafe class Pc : IDisposable
         _firmwareConfiguration = Add(new FirmwareConfiguration(master));
         if (Drives.CreateIde(master, Irq) is { } ide) AddIde(ide);
         if (_options.Display is { } display) AddDisplay(display);
-        if (Drives.CreateAhci(master) is { } ahci) hostBridge.Bus.Add(AhciDevice, 0, ahci);
+        if (Drives.CreateAhci(master, SendMessage) is { } ahci) hostBridge.Bus.Add(AhciDevice, 0, ahci);
         int device = FirstVirtioDevice;
         foreach (VirtioDevice virtio in VirtioDevices()) hostBridge.Bus.Add(device++, 0, new VirtioFunction(virtio, master, SendMessage));
         foreach (PciFunction function in hostBridge.Bus.Functions)

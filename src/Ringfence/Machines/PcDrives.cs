@@ -67,7 +67,7 @@ internal sealed class PcDrives : IDisposable
         : new IdeController(memory, irq(IdeController.PrimaryInterrupt), irq(IdeController.SecondaryInterrupt), _ide);
 
     /// <summary>Makes the AHCI controller; null if nothing is connected to one.</summary>
-    public AhciController? CreateAhci(IGuestMemory memory) => _ahci.Count == 0 ? null : new AhciController(memory, [.. _ahci]);
+    public AhciController? CreateAhci(IGuestMemory memory, Action<ulong, uint> send) => _ahci.Count == 0 ? null : new AhciController(memory, send, [.. _ahci]);
 
     /// <inheritdoc/>
     public void Dispose()

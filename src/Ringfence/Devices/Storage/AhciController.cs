@@ -31,18 +31,27 @@ internal sealed class AhciController : PciFunction
     private const uint PciInterruptsOff = 0x0400;
     private const uint PciInterruptStatus = 0x08;
 
+    // As on the ICH9 (data sheet, 14.1.26).
+    private const int MsiOffset = 0x80;
+
     private readonly AhciPort[] _ports = new AhciPort[PortCount];
+    private readonly MsiCapability _messages;
     private uint _control;
     private uint _interruptStatus;
 
+    // Ports whose bits in the interrupt status a message has announced.
+    private uint _announced;
+
     /// <summary>Makes the controller.</summary>
     /// <param name="memory">Guest memory.</param>
+    /// <param name="send">Sends an interrupt message: address, data.</param>
     /// <param name="devices">The devices at the first ports; null: nothing is there.</param>
-    public AhciController(IGuestMemory memory, params ReadOnlySpan<AtaDevice?> devices)
+    public AhciController(IGuestMemory memory, Action<ulong, uint> send, params ReadOnlySpan<AtaDevice?> devices)
         : base("pci-ahci", 0x8086, 0x2922, 0x01_0601, revision: 2)
     {
         for (int i = 0; i < PortCount; i++) _ports[i] = new AhciPort(i, memory, () => BusMasterEnabled, i < devices.Length ? devices[i] : null, UpdateInterrupt);
         DefineInterruptPin(1);
+        _messages = new MsiCapability(this, MsiOffset, send);
         // MAP: AHCI is what the function was set to (ICH9 data sheet, 14.1.29).
         Define(0x90, 1, 0x40, 0);
         DefineBar(RegistersBar, RegisterBytes, PciBarKind.Memory, new Registers(this));
@@ -64,6 +73,7 @@ internal sealed class AhciController : PciFunction
         base.DescribeState(visitor);
         visitor.Field("ghc", ref _control);
         visitor.Field("is", ref _interruptStatus);
+        visitor.Field("announced", ref _announced);
         _control &= InterruptEnable;
         foreach (AhciPort port in _ports) port.DescribeState(visitor);
         UpdateInterrupt();
@@ -117,6 +127,7 @@ internal sealed class AhciController : PciFunction
                 break;
             case InterruptStatus:
                 _interruptStatus &= ~value;
+                _announced &= ~value;
                 break;
         }
 
@@ -130,7 +141,12 @@ internal sealed class AhciController : PciFunction
         bool level = _interruptStatus != 0 && (_control & InterruptEnable) != 0;
         if (level) SetStatus(PciInterruptStatus);
         else ClearStatus(PciInterruptStatus);
-        Interrupt?.Set(level && (Read(4, 2) & PciInterruptsOff) == 0);
+        Interrupt?.Set(level && !_messages.IsEnabled && (Read(4, 2) & PciInterruptsOff) == 0);
+        // With one message each bit that appears is one (AHCI 1.3.1, 10.6): of a port that goes on interrupting it appears again as soon as it is cleared.
+        uint announced = level && _messages.IsEnabled ? _interruptStatus : 0;
+        bool isNew = (announced & ~_announced) != 0;
+        _announced = announced;
+        if (isNew) _messages.Signal();
     }
 
     /// <summary>The registers as the bus sees them.</summary>

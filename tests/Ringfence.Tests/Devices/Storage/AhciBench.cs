@@ -21,7 +21,7 @@ internal sealed class AhciBench
         Disc = new MemoryStore([.. Enumerable.Range(0, 64 * 2048).Select(i => (byte)((i / 2048) + i))], isReadOnly: true);
         DiskDrive = new FakeDrive(Disk);
         DiscDrive = new FakeDrive(Disc);
-        Controller = new AhciController(Memory, new AtaDisk(DiskDrive, "RF0001"), new AtapiDevice(DiscDrive, "RF0002"))
+        Controller = new AhciController(Memory, (address, data) => Messages.Add((address, data)), new AtaDisk(DiskDrive, "RF0001"), new AtapiDevice(DiscDrive, "RF0002"))
         {
             Interrupt = new InterruptLine(level => _interrupts += level ? 1 : 0),
         };
@@ -30,6 +30,8 @@ internal sealed class AhciBench
     }
 
     public AhciController Controller { get; }
+
+    public List<(ulong Address, uint Data)> Messages { get; } = [];
 
     public FakeGuestMemory Memory { get; } = new(1 << 20);
 

@@ -40,6 +40,34 @@ public class AhciControllerTests
     }
 
     [Fact]
+    public void Each_interrupt_that_appears_is_a_message_where_the_driver_wants_messages()
+    {
+        (_bench.Controller.Read(0x34, 1), _bench.Controller.Read(0x80, 2)).ShouldBe((0x80u, 0x0005u));
+        _bench.Controller.Write(0x84, 4, 0xfee0_1003);
+        _bench.Controller.Write(0x88, 2, 0x4041);
+        _bench.Controller.Write(0x82, 2, 0xffff);
+        _bench.Controller.Read(0x82, 2).ShouldBe(1u);
+        _bench.Start(0);
+        _bench.Start(1);
+        (ulong, uint) message = (0xfee0_1000, 0x4041);
+        Identify(0);
+        _bench.Messages.ShouldBe([message]);
+        // Another one of the same port is no other bit, that of another port is.
+        Identify(0);
+        _bench.Messages.ShouldBe([message]);
+        _bench.Prepare(1, 0, AhciBench.Fis(0xa1), [], (AhciBench.Data, 512));
+        _bench.Write(1, 0x38, 1);
+        _bench.Messages.ShouldBe([message, message]);
+        // A port that goes on interrupting says so again.
+        _bench.Registers.Write32(8, 1);
+        _bench.Messages.ShouldBe([message, message, message]);
+        _bench.Write(0, 0x10, uint.MaxValue);
+        _bench.Write(1, 0x10, uint.MaxValue);
+        _bench.Registers.Write32(8, 3);
+        (_bench.Messages.Count, _bench.Registers.Read32(8), _bench.Interrupts()).ShouldBe((3, 0u, 0));
+    }
+
+    [Fact]
     public void Identify_ends_with_a_pio_setup_fis()
     {
         _bench.Start(0);
@@ -268,5 +296,11 @@ public class AhciControllerTests
         _bench.Prepare(0, 0, AhciBench.Fis(0xe7), []);
         _bench.Write(0, 0x38, 1);
         _bench.Run();
+    }
+
+    private void Identify(int slot)
+    {
+        _bench.Prepare(0, slot, AhciBench.Fis(0xec), [], (AhciBench.Data, 512));
+        _bench.Write(0, 0x38, 1u << slot);
     }
 }
