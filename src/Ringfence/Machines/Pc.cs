@@ -317,7 +317,7 @@ internal sealed unsafe class Pc : IDisposable
         }
 
         TerminalConsole console = new("hvc0", _options.TranscriptCharacters, (columns, rows) => WithDevice(d => d.Resize(columns, rows)));
-        device = new VirtioConsole("console0", console.Receive, () => console.PendingInput, console.Take);
+        device = new VirtioConsole("console0", Clock, console.Receive, () => console.PendingInput, console.Take);
         console.Connect(() => WithDevice(d => d.Offer()));
         VirtioConsole = console;
         return device;

@@ -27,6 +27,7 @@ internal sealed class VirtQueue
     private ulong _used;
     private ushort _nextAvailable;
     private ushort _nextUsed;
+    private ushort _announced;
     private ushort _vector = MsixTable.NoVector;
     private bool _isBroken;
 
@@ -85,7 +86,7 @@ internal sealed class VirtQueue
         _size = (ushort)_largest;
         _isEnabled = false;
         _descriptors = _available = _used = 0;
-        _nextAvailable = _nextUsed = 0;
+        _nextAvailable = _nextUsed = _announced = 0;
         _vector = MsixTable.NoVector;
         _isBroken = false;
         UsesEventIndex = false;
@@ -101,6 +102,7 @@ internal sealed class VirtQueue
         visitor.Field(prefix + "used", ref _used);
         visitor.Field(prefix + "next_available", ref _nextAvailable);
         visitor.Field(prefix + "next_used", ref _nextUsed);
+        visitor.Field(prefix + "announced", ref _announced);
         visitor.Field(prefix + "vector", ref _vector);
         visitor.Field(prefix + "broken", ref _isBroken);
         bool usesEventIndex = UsesEventIndex;
@@ -131,18 +133,25 @@ internal sealed class VirtQueue
     /// <summary>Gives a chain back.</summary>
     /// <param name="chain">The chain.</param>
     /// <param name="written">Bytes written into its writable buffers.</param>
-    /// <returns>The driver wants an interrupt.</returns>
-    public bool Return(VirtChain chain, uint written)
+    public void Return(VirtChain chain, uint written)
     {
-        if (!_isEnabled || _isBroken) return false;
+        if (!_isEnabled || _isBroken) return;
         Span<byte> element = stackalloc byte[UsedElementBytes];
         BinaryPrimitives.WriteUInt32LittleEndian(element, chain.Head);
         BinaryPrimitives.WriteUInt32LittleEndian(element[4..], written);
         _memory.Write(_used + RingHead + ((ulong)(uint)(_nextUsed & (_size - 1)) * UsedElementBytes), element);
         Interlocked.MemoryBarrier();
-        ushort old = _nextUsed++;
+        _nextUsed++;
         Write16(_used + 2, _nextUsed);
+    }
+
+    /// <summary>Does the driver want an interrupt for what was given back since the last call (2.7.7)?</summary>
+    public bool Announce()
+    {
+        if (!_isEnabled || _isBroken || _announced == _nextUsed) return false;
         Interlocked.MemoryBarrier();
+        ushort old = _announced;
+        _announced = _nextUsed;
         if (!UsesEventIndex) return (Read16(_available) & NoInterrupt) == 0;
         ushort wanted = Read16(_available + RingHead + (2UL * _size));
         return (ushort)(_nextUsed - wanted - 1) < (ushort)(_nextUsed - old);

@@ -5,17 +5,18 @@ namespace Ringfence.Devices.Virtio;
 /// <summary>
 /// A console (Virtual I/O Device 1.2, 5.3) with one port and a size. Output is taken as it comes. Input waits until the guest has printed something
 /// (Linux throws away what comes between its first buffer and the end of its probing) and then goes into buffers as the driver provides them.
+/// Interrupts for output come late: Linux waits for the end of its output without them, and what has no work is to Linux, in such numbers, a
+/// broken interrupt.
 /// </summary>
 /// <remarks>
 /// Without VIRTIO_CONSOLE_F_MULTIPORT, whose VIRTIO_CONSOLE_RESIZE some versions of Linux read with rows and columns exchanged: the size in configuration
 /// space is understood by all.
 /// </remarks>
-/// <param name="name">Name in the machine's state.</param>
-/// <param name="output">Takes what the guest sends, in pieces.</param>
-/// <param name="pending">Bytes that wait for the guest.</param>
-/// <param name="take">Takes some of them.</param>
-internal sealed class VirtioConsole(string name, Action<ReadOnlySpan<byte>> output, Func<int> pending, Func<Span<byte>, int> take) : VirtioDevice
+internal sealed class VirtioConsole : VirtioDevice
 {
+    /// <summary>Guest time between output and its interrupt, in nanoseconds.</summary>
+    public const long InterruptDelay = 1_000_000;
+
     /// <summary>Most bytes of one chain that are sent; longer ones no driver makes.</summary>
     public const int MostChainBytes = 1 << 16;
 
@@ -25,13 +26,32 @@ internal sealed class VirtioConsole(string name, Action<ReadOnlySpan<byte>> outp
     private const int QueueEntries = 256;
     private const ulong HasSize = 1 << 0;
 
+    private readonly string _name;
+    private readonly IMachineClock _clock;
+    private readonly IMachineTimer _interrupt;
+    private readonly Action<ReadOnlySpan<byte>> _output;
+    private readonly Func<int> _pending;
+    private readonly Func<Span<byte>, int> _take;
     private readonly byte[] _piece = new byte[PieceBytes];
+    private bool _isInterruptDue;
     private ushort _columns;
     private ushort _rows;
     private bool _isInUse;
 
+    /// <summary>Makes the device.</summary>
+    /// <param name="name">Name in the machine's state.</param>
+    /// <param name="clock">Guest time.</param>
+    /// <param name="output">Takes what the guest sends, in pieces.</param>
+    /// <param name="pending">Bytes that wait for the guest.</param>
+    /// <param name="take">Takes some of them.</param>
+    public VirtioConsole(string name, IMachineClock clock, Action<ReadOnlySpan<byte>> output, Func<int> pending, Func<Span<byte>, int> take)
+    {
+        (_name, _clock, _output, _pending, _take) = (name, clock, output, pending, take);
+        _interrupt = clock.CreateTimer(Interrupt);
+    }
+
     /// <inheritdoc/>
-    public override string Name => name;
+    public override string Name => _name;
 
     /// <inheritdoc/>
     public override ushort DeviceId => 3;
@@ -60,10 +80,10 @@ internal sealed class VirtioConsole(string name, Action<ReadOnlySpan<byte>> outp
     public void Offer()
     {
         if (!Transport.IsDriverReady || !_isInUse) return;
-        while (pending() > 0 && Transport.Queue(ReceiveQueue).Take() is { } chain)
+        while (_pending() > 0 && Transport.Queue(ReceiveQueue).Take() is { } chain)
         {
             if (chain.ReadableLength > 0 || chain.WritableLength == 0) MisuseCount++;
-            int count = take(_piece.AsSpan(0, (int)Math.Min(chain.WritableLength, PieceBytes)));
+            int count = _take(_piece.AsSpan(0, (int)Math.Min(chain.WritableLength, PieceBytes)));
             chain.Write(0, _piece.AsSpan(0, count));
             Transport.Return(ReceiveQueue, chain, (uint)count);
         }
@@ -86,18 +106,35 @@ internal sealed class VirtioConsole(string name, Action<ReadOnlySpan<byte>> outp
         while (queue == TransmitQueue && Transport.Queue(TransmitQueue).Take() is { } chain)
         {
             Send(chain);
-            Transport.Return(TransmitQueue, chain, 0);
+            Transport.Queue(TransmitQueue).Return(chain, 0);
             if (!_isInUse) Begin();
+            if (!_isInterruptDue) _interrupt.Arm(_clock.Now + InterruptDelay);
+            _isInterruptDue = true;
         }
 
         Offer();
     }
 
     /// <inheritdoc/>
-    public override void Reset() => _isInUse = false;
+    public override void Reset()
+    {
+        _isInUse = _isInterruptDue = false;
+        _interrupt.Cancel();
+    }
 
     /// <inheritdoc/>
-    public override void DescribeState(IStateVisitor visitor) => visitor.Field("in_use", ref _isInUse);
+    public override void DescribeState(IStateVisitor visitor)
+    {
+        visitor.Field("in_use", ref _isInUse);
+        visitor.Field("interrupt_due", ref _isInterruptDue);
+        if (_isInterruptDue) _interrupt.Arm(_clock.Now + InterruptDelay);
+    }
+
+    private void Interrupt()
+    {
+        _isInterruptDue = false;
+        Transport.Announce(TransmitQueue);
+    }
 
     private void Begin()
     {
@@ -114,7 +151,7 @@ internal sealed class VirtioConsole(string name, Action<ReadOnlySpan<byte>> outp
         {
             Span<byte> piece = _piece.AsSpan(0, (int)Math.Min(length - at, PieceBytes));
             chain.Read(at, piece);
-            output(piece);
+            _output(piece);
         }
     }
 }

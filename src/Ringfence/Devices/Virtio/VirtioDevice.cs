@@ -54,7 +54,14 @@ internal interface IVirtioTransport
     VirtQueue Queue(int index);
 
     /// <summary>Gives a chain back, and interrupts if the driver wants it.</summary>
-    void Return(int queue, VirtChain chain, uint written);
+    void Return(int queue, VirtChain chain, uint written)
+    {
+        Queue(queue).Return(chain, written);
+        Announce(queue);
+    }
+
+    /// <summary>Interrupts if the driver wants it for what was given back since the last time.</summary>
+    void Announce(int queue);
 
     /// <summary>Tells the driver that the configuration space has changed.</summary>
     void ConfigurationChanged();

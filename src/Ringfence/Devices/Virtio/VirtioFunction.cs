@@ -90,10 +90,9 @@ internal sealed class VirtioFunction : PciFunction, IVirtioTransport, IBusDevice
     public VirtQueue Queue(int index) => _queues[index];
 
     /// <inheritdoc/>
-    public void Return(int queue, VirtChain chain, uint written)
+    public void Announce(int queue)
     {
-        if (!_queues[queue].Return(chain, written)) return;
-        Raise(QueueInterrupt, _queues[queue].Vector);
+        if (_queues[queue].Announce()) Raise(QueueInterrupt, _queues[queue].Vector);
     }
 
     /// <inheritdoc/>

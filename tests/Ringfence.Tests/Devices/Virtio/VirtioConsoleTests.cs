@@ -14,12 +14,13 @@ public sealed class VirtioConsoleTests
 
     private readonly List<byte> _output = [];
     private readonly Queue<byte> _input = [];
+    private readonly FakeClock _clock = new();
     private readonly VirtioConsole _console;
     private readonly VirtioGuest _guest;
 
     public VirtioConsoleTests()
     {
-        _console = new VirtioConsole("console0", data => _output.AddRange(data), () => _input.Count, Take);
+        _console = new VirtioConsole("console0", _clock, data => _output.AddRange(data), () => _input.Count, Take);
         _guest = new VirtioGuest(_console);
     }
 
@@ -45,7 +46,6 @@ public sealed class VirtioConsoleTests
         _guest.Offer(0, queue: 1);
         Output.ShouldBe($"first, {text}");
         _guest.UsedIndexOf(1).ShouldBe((ushort)2);
-        _guest.Pin.ShouldBeTrue();
         _console.MisuseCount.ShouldBe(0UL);
     }
 
@@ -68,6 +68,25 @@ public sealed class VirtioConsoleTests
     }
 
     [Fact]
+    public void Output_interrupts_late_and_only_drivers_that_have_not_seen_its_end()
+    {
+        _guest.Start(Version1 | EventIndex).ShouldBeTrue();
+        Send("first");
+        Send("second");
+        _guest.Pin.ShouldBeFalse();
+        _clock.Advance(VirtioConsole.InterruptDelay);
+        (_guest.Pin, _guest.Read(0x1000, 1)).ShouldBe((true, 1UL));
+        // The driver has seen three when the time has come.
+        Send("third");
+        _guest.Write16(Transmit + VirtioGuest.Available + 4 + (2 * VirtioGuest.Entries), 3);
+        _clock.Advance(VirtioConsole.InterruptDelay);
+        _guest.Pin.ShouldBeFalse();
+        Send("fourth");
+        _clock.Advance(VirtioConsole.InterruptDelay);
+        _guest.Pin.ShouldBeTrue();
+    }
+
+    [Fact]
     public void Input_waits_again_after_a_reset()
     {
         _guest.Start();
@@ -85,7 +104,7 @@ public sealed class VirtioConsoleTests
         _guest.Start(Version1 | HasSize).ShouldBeTrue();
         (_guest.Read(0x2000, 2), _guest.Read(0x2002, 2)).ShouldBe((80UL, 25UL));
         Send("> ");
-        _guest.Read(0x1000, 1).ShouldBe(3UL, "a driver learns of the size that was there before it");
+        _guest.Read(0x1000, 1).ShouldBe(2UL, "a driver learns of the size that was there before it");
         ulong generation = _guest.Read(0x15, 1);
         _console.Resize(132, 43);
         _guest.Pin.ShouldBeTrue();
@@ -118,7 +137,7 @@ public sealed class VirtioConsoleTests
     {
         _guest.Start();
         Send("> ");
-        VirtioConsole other = new("console0", data => { }, () => _input.Count, Take);
+        VirtioConsole other = new("console0", _clock, data => { }, () => _input.Count, Take);
         VirtioGuest copy = new(other);
         _guest.Memory.Data.CopyTo(copy.Memory.Data, 0);
         StateRecorder.Restore(copy.Function, StateRecorder.Save(_guest.Function));
@@ -134,7 +153,8 @@ public sealed class VirtioConsoleTests
         Random random = new(20261122);
         for (int program = 0; program < 2000; program++)
         {
-            VirtioConsole console = new("console0", data => { }, () => _input.Count, Take);
+            FakeClock clock = new();
+            VirtioConsole console = new("console0", clock, data => { }, () => _input.Count, Take);
             VirtioGuest guest = new(console);
             if (random.Next(4) != 0) guest.Start(Version1 | HasSize | (random.Next(2) == 0 ? EventIndex : 0));
             for (int queue = 0; queue < 2; queue++) random.NextBytes(guest.Memory.Data.AsSpan(0x1000 + (queue * (int)VirtioGuest.QueueStride), 0x3000));
@@ -147,6 +167,9 @@ public sealed class VirtioConsoleTests
                         console.Offer();
                         break;
                     case 1:
+                        clock.Advance(random.NextInt64(2 * VirtioConsole.InterruptDelay));
+                        break;
+                    case 2:
                         console.Resize((ushort)random.Next(), (ushort)random.Next());
                         break;
                     default:
@@ -176,7 +199,6 @@ public sealed class VirtioConsoleTests
     {
         Encoding.ASCII.GetBytes(text).CopyTo(_guest.Memory.Data, Data);
         _guest.Describe(7, Data, text.Length, writable: false, table: Transmit + VirtioGuest.Descriptors);
-        // The driver has forgotten what it had offered before a reset.
         _guest.Offer(7, queue: 1);
     }
 
