@@ -88,14 +88,14 @@ kernel() {
   extract amd64 "$(kernel_package "$1")" './boot/vmlinuz-*' "$2"
 }
 
-# modules META TARGET NAME...: modules of that kernel, in one folder, and a script that loads them in the order given.
+# modules META KERNEL TARGET NAME...: modules of that kernel, in one folder, and a script that loads them in the order given.
 modules() {
-  local meta=$1 target=$2 deb name load
-  shift 2
+  local meta=$1 kernel=$2 target=$3 deb name load
+  shift 3
   load=$(for name in "$@"; do echo "busybox insmod /modules/$name.ko"; done)
   if [ "$load" = "$(cat "$guests/$target/load" 2>/dev/null)" ]; then echo "$target: here already"; return; fi
   # Kernel and modules are of one version.
-  rm -f -- "$guests/vmlinuz-amd64"
+  rm -f -- "$guests/$kernel"
   deb=$(package amd64 "$(kernel_package "$meta")")
   rm -rf -- "${guests:?}/$target" && mkdir -p "$guests/$target"
   local patterns=()
@@ -133,9 +133,11 @@ INIT
 }
 
 # What a Debian kernel needs for disks and for a console by virtio; what others need comes first.
-modules linux-image-amd64 modules-amd64/modules crct10dif_common crct10dif_generic crc-t10dif crc64 crc64-rocksoft t10-pi crc32c_generic crc16 \
+modules linux-image-amd64 vmlinuz-amd64 modules-amd64/modules crct10dif_common crct10dif_generic crc-t10dif crc64 crc64-rocksoft t10-pi crc32c_generic crc16 \
   scsi_common scsi_mod cdrom sd_mod sr_mod libata ata_piix libahci ahci \
   virtio_ring virtio virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci virtio_blk virtio_console mbcache jbd2 ext4 isofs
+modules linux-image-cloud-amd64 vmlinuz-cloud-amd64 modules-cloud-amd64/modules \
+  virtio_ring virtio virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci virtio_blk
 kernel linux-image-amd64 vmlinuz-amd64
 kernel linux-image-cloud-amd64 vmlinuz-cloud-amd64
 extract amd64 debian-installer-12-netboot-i386 '*/text/debian-installer/i386/linux' vmlinuz-i386

@@ -18,6 +18,9 @@ internal sealed class ImageFolder : IDisposable
 
     public string Path { get; }
 
+    /// <summary>Are QEMU's tools installed?</summary>
+    public static bool HasQemu { get; } = Environment.GetEnvironmentVariable("PATH")!.Split(':').Any(p => File.Exists(System.IO.Path.Combine(p, "qemu-img")));
+
     public string this[string name] => System.IO.Path.Combine(Path, name);
 
     /// <summary>The seed of one random test, made from RINGFENCE_SEED.</summary>
@@ -26,9 +29,8 @@ internal sealed class ImageFolder : IDisposable
     /// <summary>Skips the test where QEMU's tools are not installed.</summary>
     public static void RequireQemu()
     {
-        bool there = Environment.GetEnvironmentVariable("PATH")!.Split(':').Any(p => File.Exists(System.IO.Path.Combine(p, "qemu-img")));
-        if (IsRequired && !there) throw new FileNotFoundException("qemu-img (Debian package qemu-utils) is not installed.");
-        Skip.IfNot(there, "qemu-img (Debian package qemu-utils) is not installed.");
+        if (IsRequired && !HasQemu) throw new FileNotFoundException("qemu-img (Debian package qemu-utils) is not installed.");
+        Skip.IfNot(HasQemu, "qemu-img (Debian package qemu-utils) is not installed.");
     }
 
     /// <summary>Compares disks; says where they differ.</summary>
