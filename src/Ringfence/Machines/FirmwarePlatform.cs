@@ -1,6 +1,7 @@
 using Ringfence.Firmware;
 using Ringfence.Firmware.Bios;
 using Ringfence.Memory;
+using Ringfence.Processors.Exits;
 
 namespace Ringfence.Machines;
 
@@ -11,6 +12,9 @@ internal sealed class FirmwarePlatform(Pc pc, IReadOnlyList<FirmwareDrive> drive
 {
     /// <inheritdoc/>
     public long Now => pc.Clock.Now;
+
+    /// <inheritdoc/>
+    public long DeviceAccesses => pc.Processors[0].Exits[ExitReason.PortIo] + pc.Processors[0].Exits[ExitReason.Mmio];
 
     /// <inheritdoc/>
     public ulong LowRamEnd => pc.Memory.LowRamEnd;

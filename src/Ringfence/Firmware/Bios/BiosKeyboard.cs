@@ -5,7 +5,7 @@ namespace Ringfence.Firmware.Bios;
 
 /// <summary>
 /// IRQ 1's bytes become key codes in the ring buffer of the BIOS data area, INT 16h takes them out (IBM PS/2 and PC BIOS Interface Technical Reference).
-/// All state is in the data area, where programs look at it and change it.
+/// All state of keys is in the data area, where programs look at it and change it.
 /// </summary>
 /// <param name="machine">The machine.</param>
 /// <param name="options">Whether keys come from COM1, too.</param>
@@ -15,6 +15,14 @@ internal sealed class BiosKeyboard(FirmwareMachine machine, FirmwareOptions opti
     private const byte SystemRequest = 0x04;
     private const byte HadE1 = 0x01, HadE0 = 0x02, RightControl = 0x04, RightAlt = 0x08;
     private const byte PrintScreen = 0x05, BreakKey = 0x1b;
+
+    private readonly PollingRest _rest = new(machine);
+
+    /// <summary>RESET.</summary>
+    public void Reset() => _rest.Reset();
+
+    /// <summary>Visits the state.</summary>
+    public void DescribeState(IStateVisitor visitor) => _rest.DescribeState(visitor);
 
     /// <summary>Takes a byte of the keyboard.</summary>
     /// <returns>0, or the interrupt that the key raises.</returns>
@@ -56,6 +64,7 @@ internal sealed class BiosKeyboard(FirmwareMachine machine, FirmwareOptions opti
     /// <summary>INT 16h.</summary>
     public bool Serve(ServiceFrame f)
     {
+        _rest.End();
         PollSerial();
         switch (f.Ah)
         {
@@ -72,6 +81,9 @@ internal sealed class BiosKeyboard(FirmwareMachine machine, FirmwareOptions opti
                 else
                 {
                     f.Zero = true;
+                    if (f.Step != 0 || !_rest.TryBegin(f)) return true;
+                    f.Step = 1;
+                    f.Answer = ServiceAnswer.Halt;
                 }
 
                 return true;

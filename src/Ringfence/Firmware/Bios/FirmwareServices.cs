@@ -67,6 +67,7 @@ internal sealed class FirmwareServices : IBusDevice, IStateful, IResettable
     public void Reset()
     {
         _hasStarted = false;
+        _keyboard.Reset();
         _disk.Reset();
         _mouse.Reset();
         _boot.Reset();
@@ -76,6 +77,7 @@ internal sealed class FirmwareServices : IBusDevice, IStateful, IResettable
     public void DescribeState(IStateVisitor visitor)
     {
         visitor.Field("has_started", ref _hasStarted);
+        _keyboard.DescribeState(visitor);
         _mouse.DescribeState(visitor);
         _system.DescribeState(visitor);
         _boot.DescribeState(visitor);

@@ -6,6 +6,9 @@ internal interface IFirmwarePlatform
     /// <summary>Guest time in nanoseconds.</summary>
     long Now { get; }
 
+    /// <summary>How often the first processor has accessed devices, at ports and in memory.</summary>
+    long DeviceAccesses { get; }
+
     /// <summary>End of the RAM that begins at 0.</summary>
     ulong LowRamEnd { get; }
 

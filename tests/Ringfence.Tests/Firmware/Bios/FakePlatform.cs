@@ -46,6 +46,8 @@ internal sealed class FakePlatform : IFirmwarePlatform
 
     public long Now => _clock.Now;
 
+    public long DeviceAccesses { get; private set; }
+
     public ulong LowRamEnd => (ulong)_memory.Length;
 
     public ulong HighRamEnd => 1UL << 32;
@@ -110,6 +112,7 @@ internal sealed class FakePlatform : IFirmwarePlatform
         change?.Invoke(frame);
         BinaryPrimitives.WriteUInt16LittleEndian(frame.Bytes[40..], service);
         frame.Bytes.CopyTo(_memory.AsSpan((int)Frame));
+        DeviceAccesses++;
         Services.Write32(0, (uint)Frame);
         _memory.AsSpan((int)Frame, ServiceFrame.Length).CopyTo(frame.Bytes);
         return frame;
