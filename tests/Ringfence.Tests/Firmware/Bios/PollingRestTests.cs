@@ -53,8 +53,14 @@ public sealed class PollingRestTests
     {
         if (what == "a clock of its own") Cmos(0x0b, Periodic | 2);
         if (what == "a handler of its own") _platform.Memory[4 * 0x70]++;
-        PollForTicks(what == "one tick" ? 1 : 5, polls: what == "fewer questions" ? 60 : 64);
-        if (what == "another service") _platform.Call(0x12);
+        PollForTicks(what == "one tick" ? 1 : 2, polls: what == "fewer questions" ? 60 : 64);
+        if (what == "another service")
+        {
+            // One access may be the end of the tick's interrupt.
+            _platform.Call(0x12);
+            _platform.Call(0x12);
+        }
+
         Poll(ebx: what == "other registers" ? 1u : 0).Answer.ShouldBe(ServiceAnswer.Done);
     }
 
