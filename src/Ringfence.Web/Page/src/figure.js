@@ -63,7 +63,7 @@ export class Figure {
     parts.top.textContent = most > 0 && !top ? format(end).replace(/\.0+(?= )/, "") : "";
     parts.value.replaceChildren(value(shown), ...(remark ? [element("small", { textContent: ` ${remark(this.#frame)}` })] : []));
     parts.when.textContent = this.#hovered ? `${Math.round(newest.at - shown.at)} s ago` : "";
-    this.#plot.label = `${title} over the last two minutes: now ${value(newest)}, at most ${format(most)}`;
+    this.#plot.label = `${title} over the last minute: now ${value(newest)}, at most ${format(most)}`;
     parts.legend.hidden = lines.length < 2;
     parts.legend.replaceChildren(...lines.map(line => element("li", { className: `s${line.colour}` }, element("span", { textContent: line.name }), element("b", { textContent: format(line.of(shown)) }))));
   }

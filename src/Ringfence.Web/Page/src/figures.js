@@ -16,7 +16,7 @@ export class Figures {
       format: count,
       value: sample => count(sample.instructions ?? 0),
       series: () => [{ name: "instructions", colour: 1, of: sample => sample.instructions }],
-      empty: frame => (frame.instructions === null ? ["Not counted: this engine runs guest code in place. ", element("code", { textContent: "--engine interpreter" }), " or ", element("code", { textContent: "--deterministic" }), " counts."] : null),
+      empty: frame => (frame.instructions === null ? ["This engine runs guest code without counting it; ", element("code", { textContent: "--count-instructions" }), " makes it count."] : null),
     }),
     new Figure(byId("figure-exits"), {
       title: "Exits to the monitor a second",

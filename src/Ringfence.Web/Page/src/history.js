@@ -1,9 +1,9 @@
 /** Seconds that the plots show. */
-export const WINDOW = 120;
+export const WINDOW = 60;
 
 const LEAST_INTERVAL = 0.5;
 
-/** What was measured in the last two minutes: rates, made of the totals since power-on that the server sends. */
+/** What was measured in the last minute: rates, made of the totals since power-on that the server sends. */
 export class History {
   /**
    * Oldest first. at: seconds of this page's clock; breaks: nothing is known of the time before; instructions, exits (by reason), read,

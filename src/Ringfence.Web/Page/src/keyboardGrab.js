@@ -17,8 +17,11 @@ export function keyboardGrab(frame, enter) {
 
     alone = isModifier(event) && event.ctrlKey && event.altKey && !event.shiftKey && !event.metaKey;
   }, true);
+  // Only when both are up: whoever is inside has to see that they are.
   frame.addEventListener("keyup", event => {
-    if (alone && isModifier(event) && event.target !== frame) frame.focus();
+    alone &&= isModifier(event);
+    if (!alone || event.ctrlKey || event.altKey) return;
     alone = false;
+    if (event.target !== frame) setTimeout(() => frame.focus());
   }, true);
 }

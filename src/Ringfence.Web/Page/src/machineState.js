@@ -18,7 +18,7 @@ export class MachineState {
     document.title = `${frame.state === "running" ? "" : `${this.#word(frame)} · `}${name === "Ringfence" ? name : `${name} · Ringfence`}`;
     byId("name").textContent = name;
     const processors = frame.processors === 1 ? "1 processor" : `${frame.processors} processors`;
-    byId("facts").textContent = [frame.engine, processors, bytes(frame.memoryBytes), `up ${duration(frame.time)}`, ...(frame.resets ? [frame.resets === 1 ? "1 reset" : `${frame.resets} resets`] : [])].map(fact => fact.replaceAll(" ", "\u00a0")).join(" · ");
+    byId("facts").textContent = [frame.engine, processors, bytes(frame.memoryBytes), `up ${duration(frame.time)}`, ...(frame.resets ? [frame.resets === 1 ? "1 reset" : `${frame.resets} resets`] : [])].map(fact => fact.replaceAll(" ", "\u00a0")).join("\u00a0· ");
     this.#state(frame.state, this.#word(frame));
     if (frame.state === "ended") this.#banner("ended", this.#ending(frame));
     else this.#banner("", "");

@@ -4,7 +4,7 @@ const SVG = "http://www.w3.org/2000/svg";
 const HEIGHT = 100;
 
 /**
- * A plot of the last two minutes. Its coordinates are seconds and per cent, stretched over whatever size the element has; strokes and text
+ * A plot of the last minute. Its coordinates are seconds and per cent, stretched over whatever size the element has; strokes and text
  * keep theirs.
  */
 export class Plot {
@@ -31,7 +31,7 @@ export class Plot {
     this.#svg.setAttribute("aria-label", text);
   }
 
-  /** Draws series, each { colour: 1 to 6, of: sample => number or null }, stacked upon each other or as lines; top is the axis' end. */
+  /** Draws series, each { colour: 1 to 6, of: sample => number or null }, as bars stacked upon each other or as lines; top is the axis' end. */
   draw(samples, series, { top, stacked }) {
     this.#samples = samples;
     while (this.#paths.length > series.length) this.#paths.pop().remove();
@@ -44,18 +44,14 @@ export class Plot {
 
     const below = new Map();
     series.forEach((one, index) => {
-      const runs = this.#runs(one.of).map(run => run.map(([sample, value]) => {
-        const from = stacked ? below.get(sample) ?? 0 : 0;
-        below.set(sample, from + value);
-        return { x: this.#x(sample), from: y(from, top), to: y(from + value, top) };
-      }));
       const group = this.#paths[index];
       group.setAttribute("class", `${stacked ? "stacked" : "line"} s${one.colour}`);
-      const [area, line] = group.children;
+      const [area, edge] = group.children;
       area.setAttribute("class", "area");
-      area.setAttribute("d", runs.map(run => `${path(run, "to")}${path([...run].reverse(), "from", "L")}z`).join(""));
-      line.setAttribute("class", "edge");
-      line.setAttribute("d", runs.map(run => path(run, "to")).join(""));
+      edge.setAttribute("class", "edge");
+      const runs = this.#runs(one.of);
+      area.setAttribute("d", stacked ? this.#bars(runs.flat(), below, top) : runs.map(run => `${this.#line(run, top)}V${HEIGHT}H${this.#x(run[0][0])}z`).join(""));
+      edge.setAttribute("d", stacked ? "" : runs.map(run => this.#line(run, top)).join(""));
     });
   }
 
@@ -68,6 +64,19 @@ export class Plot {
 
   #x(sample) {
     return round(WINDOW - (this.#samples.at(-1).at - sample.at));
+  }
+
+  #line(run, top) {
+    return run.map(([sample, value], index) => `${index ? "L" : "M"}${this.#x(sample)} ${y(value, top)}`).join("");
+  }
+
+  /** A bar for each sample, as wide as the second it tells of, upon those of the series before. */
+  #bars(points, below, top) {
+    return points.filter(([, value]) => value > 0).map(([sample, value]) => {
+      const from = below.get(sample) ?? 0;
+      below.set(sample, from + value);
+      return `M${this.#x(sample)} ${y(from, top)}h-0.9V${y(from + value, top)}h0.9z`;
+    }).join("");
   }
 
   /** The samples that have a value, parted where there is a break. */
@@ -96,10 +105,6 @@ export class Plot {
     const nearest = this.#samples.reduce((best, sample) => (Math.abs(sample.at - at) < Math.abs(best.at - at) ? sample : best));
     return Math.abs(nearest.at - at) < WINDOW / 30 ? nearest : null;
   }
-}
-
-function path(points, end, first = "M") {
-  return points.map((point, index) => `${index ? "L" : first}${point.x} ${point[end]}`).join("");
 }
 
 function y(value, top) {
