@@ -9,8 +9,6 @@ namespace Ringfence.Tests.Web;
 /// <summary>A machine, its page's server, and the page in the browser.</summary>
 internal sealed class ServedPage : IAsyncDisposable
 {
-    private static readonly bool IsRequired = Environment.GetEnvironmentVariable("RINGFENCE_REQUIRE_BROWSER") is { Length: > 0 };
-
     private ServedPage(VirtualMachine machine, WebConsole console, OpenPage open)
     {
         Machine = machine;
@@ -34,7 +32,7 @@ internal sealed class ServedPage : IAsyncDisposable
     public static async Task<ServedPage> OpenAsync(Browser browser, Func<VirtualMachine> start, bool dark = false, int width = 1280, int height = 900)
     {
         browser.Require();
-        if (!PageFiles.AreEmbedded && IsRequired) throw new InvalidOperationException(PageFiles.Missing);
+        if (!PageFiles.AreEmbedded && Browser.IsRequired) throw new InvalidOperationException(PageFiles.Missing);
         Skip.IfNot(PageFiles.AreEmbedded, PageFiles.Missing);
         VirtualMachine machine = start();
         WebConsole? console = null;
@@ -52,13 +50,13 @@ internal sealed class ServedPage : IAsyncDisposable
     }
 
     /// <summary>Waits until the page says that the machine is in a state.</summary>
-    public Task WaitForStateAsync(string state) => Assertions.Expect(Page.GetByRole(AriaRole.Status)).ToHaveTextAsync(state, new() { Timeout = Milliseconds });
+    public Task WaitForStateAsync(string state) => Assertions.Expect(Page.GetByRole(AriaRole.Status)).ToHaveTextAsync(state);
 
     /// <summary>Waits until the first serial console shows a text.</summary>
-    public Task WaitForSerialAsync(string text) => Assertions.Expect(Page.Locator("#serial-0 .xterm-rows")).ToContainTextAsync(new Regex(Regex.Escape(text).Replace("\\ ", "\\s", StringComparison.Ordinal)), new() { Timeout = Milliseconds });
+    public Task WaitForSerialAsync(string text) => Assertions.Expect(Page.Locator("#serial-0 .xterm-rows")).ToContainTextAsync(new Regex(Regex.Escape(text).Replace("\\ ", "\\s", StringComparison.Ordinal)));
 
     /// <summary>Waits until there is a picture on the screen.</summary>
-    public Task WaitForPictureAsync() => Page.Locator("#screen[data-shows=picture]").WaitForAsync(new() { Timeout = Milliseconds });
+    public Task WaitForPictureAsync() => Page.Locator("#screen[data-shows=picture]").WaitForAsync();
 
     /// <summary>A number made of the screen's pixels.</summary>
     public Task<long> PixelsAsync() => Page.Locator("#screen canvas").EvaluateAsync<long>("""
@@ -76,7 +74,4 @@ internal sealed class ServedPage : IAsyncDisposable
         await Console.DisposeAsync();
         await Machine.DisposeAsync();
     }
-
-    // The page works while others keep both processors busy: what it waits for comes late, not never.
-    internal const float Milliseconds = 30_000;
 }

@@ -11,6 +11,14 @@ public sealed class WebPageScreenshots(Browser browser)
 {
     private static readonly TimeSpan BootTime = TimeSpan.FromMinutes(5);
 
+    private static readonly (string Line, string Answer)[] Dialogue =
+    [
+        ("uname -srm", "x86_64"),
+        ("grep -m1 'model name' /proc/cpuinfo", "Ringfence Virtual Processor"),
+        ("n=0; while [ $n -lt 200000 ]; do n=$((n+1)); done; echo counted to $n", "counted to 200000"),
+        ("free -m | head -2", "Mem:"),
+    ];
+
     [SkippableFact]
     public async Task Debian_from_a_CD_on_a_desk_and_on_a_telephone()
     {
@@ -21,10 +29,12 @@ public sealed class WebPageScreenshots(Browser browser)
         page.Machine.Screen.TypeText("\n");
         await page.Machine.Serial[0].WaitForTextAsync("/ # ", BootTime);
         await page.Page.Locator("#serial-0").ClickAsync();
-        foreach (string line in (string[])["uname -srm", "grep -m1 'model name' /proc/cpuinfo", "n=0; while [ $n -lt 100000 ]; do n=$((n+1)); done; echo counted to $n", "free -m | head -2"])
+        foreach ((string line, string answer) in Dialogue)
         {
             await page.Page.Keyboard.TypeAsync(line + "\n");
-            await Task.Delay(TimeSpan.FromSeconds(4));
+            await page.WaitForSerialAsync(answer);
+            // A moment between them, for plots that can be told apart.
+            await Task.Delay(TimeSpan.FromSeconds(3));
         }
 
         await page.Page.Locator("#state").ClickAsync();
@@ -33,7 +43,8 @@ public sealed class WebPageScreenshots(Browser browser)
         await page.Page.Mouse.MoveAsync(1, 1);
         await page.Open.ScreenshotAsync(Path.Combine(folder, "page-dark.png"));
         await page.Page.SetViewportSizeAsync(390, 844);
-        await Task.Delay(TimeSpan.FromSeconds(1));
+        // Terminal and screen have taken their new sizes.
+        await Task.Delay(TimeSpan.FromSeconds(2));
         await page.Open.ScreenshotAsync(Path.Combine(folder, "page-phone.png"));
         page.Open.Problems.ShouldBeEmpty();
     }

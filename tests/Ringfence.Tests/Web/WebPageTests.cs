@@ -77,7 +77,7 @@ public sealed class WebPageTests(Browser browser)
         page.Machine.Statistics.Resets.ShouldBe(0);
         await Button(page, "Reset").ClickAsync();
         await dialog.GetByRole(AriaRole.Button, new() { Name = "Reset" }).ClickAsync();
-        await Expect(page.Page.Locator("#facts")).ToContainTextAsync("1 reset", new() { Timeout = ServedPage.Milliseconds });
+        await Expect(page.Page.Locator("#facts")).ToContainTextAsync("1 reset");
         page.Machine.Statistics.Resets.ShouldBe(1);
         page.Open.Problems.ShouldBeEmpty();
     }
@@ -87,7 +87,7 @@ public sealed class WebPageTests(Browser browser)
     {
         await using ServedPage page = await ServedPage.OpenAsync(browser, () => TestPrograms.Start(TestPrograms.RealMode(c => c.KnockForever())));
         ILocator exits = page.Page.Locator("#figure-exits");
-        await Expect(exits.Locator(".value")).ToHaveTextAsync(new System.Text.RegularExpressions.Regex("^[1-9]"), new() { Timeout = ServedPage.Milliseconds });
+        await Expect(exits.Locator(".value")).ToHaveTextAsync(new System.Text.RegularExpressions.Regex("^[1-9]"));
         await Expect(exits.Locator(".legend")).ToContainTextAsync("port I/O");
         await Expect(exits.Locator("svg")).ToHaveAttributeAsync("aria-label", new System.Text.RegularExpressions.Regex("last minute: now [1-9]"));
         await Expect(page.Page.Locator("#figure-memory")).ToContainTextAsync("of 2.00 MiB");

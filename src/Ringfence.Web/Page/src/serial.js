@@ -16,7 +16,7 @@ export class SerialTerminal {
   #terminal = new Terminal({
     theme: COLOURS,
     fontFamily: 'ui-monospace, "SF Mono", SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace',
-    fontSize: innerWidth < NARROW ? 11 : 13,
+    fontSize: fontSize(),
     lineHeight: 1.15,
     scrollback: 10_000,
     minimumContrastRatio: 4.5,
@@ -61,7 +61,9 @@ export class SerialTerminal {
   }
 
   #resize() {
-    if (this.panel.offsetParent) this.#fit.fit();
+    if (!this.panel.offsetParent) return;
+    this.#terminal.options.fontSize = fontSize();
+    this.#fit.fit();
   }
 
   #opened() {
@@ -80,4 +82,8 @@ export class SerialTerminal {
   #send(bytes) {
     if (!this.#isRepeating) this.#channel.send(bytes);
   }
+}
+
+function fontSize() {
+  return innerWidth < NARROW ? 11 : 13;
 }
