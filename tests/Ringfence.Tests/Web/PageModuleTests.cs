@@ -14,7 +14,7 @@ public sealed class PageModuleTests
         Process node;
         try
         {
-            node = RingfenceProcess.StartProgram("node", ["--test", .. Directory.GetFiles(FindTests(), "*.test.js")]);
+            node = RingfenceProcess.StartProgram("node", ["--test", "--test-reporter=tap", .. Directory.GetFiles(FindTests(), "*.test.js")]);
         }
         catch (Win32Exception error)
         {

@@ -136,6 +136,24 @@ public sealed class WebPageTests(Browser browser)
         await page.Page.Locator("#serial-0").ClickAsync();
         await page.Page.Keyboard.TypeAsync("echo and typed\n");
         await page.WaitForSerialAsync(Prompt + "echo and typed");
+
+        // The same port, but another secret: this page is not let in again, and is told what to do.
+        await page.Console.DisposeAsync();
+        page.Console = await WebConsole.StartAsync(page.Machine, new WebConsoleOptions { Port = address.Port });
+        await page.WaitForStateAsync("Not admitted");
+        await Expect(page.Page.Locator("#banner")).ToContainTextAsync("Open the address that it has printed.");
+    }
+
+    [SkippableFact]
+    public async Task The_on_screen_keyboard_of_a_telephone_types_into_the_screen()
+    {
+        await using ServedPage page = await ServedPage.OpenAsync(browser, StartEcho, width: 390, height: 844);
+        await page.WaitForPictureAsync();
+        await page.Page.Locator("#typed").FocusAsync();
+        await page.Page.Keyboard.InsertTextAsync("Tap +1");
+        await page.Machine.Screen!.WaitForTextAsync("Type:Tap +1", TestPrograms.Patience);
+        await page.Page.Keyboard.PressAsync("Backspace");
+        page.Open.Problems.ShouldBeEmpty();
     }
 
     [SkippableFact]

@@ -17,6 +17,7 @@ export class Channel {
   #backoff = new Backoff();
   #socket = null;
   #timer = 0;
+  #isLast = false;
 
   constructor(path, handlers) {
     this.#path = path;
@@ -38,10 +39,17 @@ export class Channel {
     socket.onclose = () => {
       if (this.#socket !== socket) return;
       this.#socket = null;
+      if (this.#isLast) return;
       const wait = this.#backoff.next();
       this.#timer = setTimeout(() => this.open(), wait);
       this.#handlers.lost?.(wait);
     };
+  }
+
+  /** The machine has ended: what comes now is all there will be. Makes no further attempts. */
+  settle() {
+    clearTimeout(this.#timer);
+    this.#isLast = true;
   }
 
   /** Closes it and makes no further attempts. */

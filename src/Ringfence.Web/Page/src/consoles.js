@@ -21,7 +21,13 @@ export class Consoles {
     for (const one of this.#serials) one.connect();
   }
 
-  /** The server or the machine is gone. */
+  /** The machine has ended: what it has shown and said stays. */
+  settle() {
+    this.#screen?.settle();
+    for (const one of this.#serials) one.settle();
+  }
+
+  /** The server is gone. */
   disconnect(text) {
     this.#screen?.disconnect(text);
     for (const one of this.#serials ?? []) one.disconnect();

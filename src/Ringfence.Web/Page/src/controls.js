@@ -15,13 +15,13 @@ export class Controls {
     byId("stop").addEventListener("click", () => this.#askFirst("stop", "Switch the machine off?", "As if the plug were pulled: the guest is not asked, and Ringfence ends.", "Switch off"));
   }
 
-  /** Shows a state: connecting, running, paused, ended. */
+  /** Shows a state: connecting, running, paused, ended, gone. */
   show(state, name = this.#name) {
     this.#state = state;
     this.#name = name;
     const alive = state === "running" || state === "paused";
     for (const id of ["pause", "reset", "power", "stop", "ctrl-alt-del"]) byId(id).disabled = !alive;
-    byId("screenshot").disabled = state === "connecting";
+    byId("screenshot").disabled = !alive && state !== "ended";
     const pause = byId("pause");
     pause.dataset.does = state === "paused" ? "resume" : "pause";
     pause.querySelector("span").textContent = state === "paused" ? "Resume" : "Pause";

@@ -17,8 +17,10 @@ export class MachineState {
     const name = frame.name === DEFAULT_NAME ? "Ringfence" : frame.name;
     document.title = `${frame.state === "running" ? "" : `${this.#word(frame)} · `}${name === "Ringfence" ? name : `${name} · Ringfence`}`;
     byId("name").textContent = name;
-    const processors = frame.processors === 1 ? "1 processor" : `${frame.processors} processors`;
-    byId("facts").textContent = [frame.engine, processors, bytes(frame.memoryBytes), `up ${duration(frame.time)}`, ...(frame.resets ? [frame.resets === 1 ? "1 reset" : `${frame.resets} resets`] : [])].map(fact => fact.replaceAll(" ", "\u00a0")).join("\u00a0· ");
+    const facts = [frame.engine, many(frame.processors, "processor"), bytes(frame.memoryBytes), `up ${duration(frame.time)}`];
+    if (frame.resets > 0) facts.push(many(frame.resets, "reset"));
+    if (frame.clients > 1) facts.push(many(frame.clients, "viewer"));
+    byId("facts").textContent = facts.map(fact => fact.replaceAll(" ", "\u00a0")).join("\u00a0· ");
     this.#state(frame.state, this.#word(frame));
     if (frame.state === "ended") this.#banner("ended", this.#ending(frame));
     else this.#banner("", "");
@@ -65,4 +67,8 @@ export class MachineState {
     byId("banner-text").textContent = text;
     this.#retry.hidden = !canRetry;
   }
+}
+
+function many(number, thing) {
+  return `${number} ${thing}${number === 1 ? "" : "s"}`;
 }

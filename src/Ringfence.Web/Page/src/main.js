@@ -20,12 +20,10 @@ const channel = new Channel("/figures", {
     state.show(frame);
     controls.show(frame.state, frame.name);
     figures.add(frame);
-    if (frame.state === "ended") {
-      if (!hasEnded) consoles.connect(frame);
-      hasEnded = true;
-    } else {
-      consoles.connect(frame);
-    }
+    if (hasEnded) return;
+    consoles.connect(frame);
+    hasEnded = frame.state === "ended";
+    if (hasEnded) consoles.settle();
   },
   lost(wait) {
     figures.interrupt();

@@ -30,10 +30,15 @@ export class MachineScreen {
     this.#connect();
   }
 
-  /** Makes no further attempts; what was seen last stays, with a word over it. */
-  disconnect(text) {
+  /** Shows what there still is, and makes no further attempts. */
+  settle() {
     this.#wanted = false;
     clearTimeout(this.#timer);
+  }
+
+  /** Makes no further attempts; what was seen last stays, with a word over it. */
+  disconnect(text) {
+    this.settle();
     this.#veil.textContent = text;
     this.#veil.hidden = false;
     this.#glass.dataset.shows = "past";

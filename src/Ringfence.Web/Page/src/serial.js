@@ -55,6 +55,11 @@ export class SerialTerminal {
     this.#channel.open();
   }
 
+  /** Shows what there still is, and makes no further attempts. */
+  settle() {
+    this.#channel.settle();
+  }
+
   /** Makes no further attempts. */
   disconnect() {
     this.#channel.close();
