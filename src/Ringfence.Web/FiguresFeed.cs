@@ -100,7 +100,7 @@ internal sealed class FiguresFeed(VirtualMachine machine, TimeSpan interval, Web
             json.WriteNumber("touchedBytes", statistics.TouchedMemoryBytes);
             json.WriteNumber("resets", statistics.Resets);
             WriteDrives(json, statistics);
-            json.WriteNumber("clients", counters.Read().Clients);
+            json.WriteNumber("clients", Volatile.Read(ref counters.Clients));
             json.WriteEndObject();
         }
 

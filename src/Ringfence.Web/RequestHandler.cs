@@ -21,6 +21,9 @@ internal sealed class RequestHandler(VirtualMachine machine, AccessControl acces
         response.Headers.ContentSecurityPolicy = ContentSecurityPolicy;
         response.Headers.XContentTypeOptions = "nosniff";
         response.Headers["Referrer-Policy"] = "no-referrer";
+        // Cookies and sites know no ports: another server of this host is the same site, but not the same origin.
+        response.Headers["Cross-Origin-Resource-Policy"] = "same-origin";
+        response.Headers["Cross-Origin-Opener-Policy"] = "same-origin";
         response.Headers.CacheControl = "no-store";
         string path = request.Path.Value ?? "";
         bool isRead = HttpMethods.IsGet(request.Method) || HttpMethods.IsHead(request.Method);

@@ -40,12 +40,12 @@ internal sealed class SerialFeed : IDisposable
     /// <summary>Whether there will be no more output.</summary>
     public bool IsComplete => _isComplete;
 
-    /// <summary>Where a new reader begins.</summary>
-    public long Beginning
+    /// <summary>Where a new reader begins, and where the output ends now.</summary>
+    public (long Beginning, long End) History
     {
         get
         {
-            lock (_sync) return Math.Max(_start, _start + _length - HistoryBytes);
+            lock (_sync) return (Math.Max(_start, _start + _length - HistoryBytes), _start + _length);
         }
     }
 

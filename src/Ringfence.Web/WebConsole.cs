@@ -23,12 +23,12 @@ namespace Ringfence.Web;
 public sealed class WebConsole : IAsyncDisposable
 {
     private const int ConnectionsForEachClient = 16;
+    private const int SocketSendBytes = 256 << 10;
     private const int MostHeaderBytes = 16 << 10;
     private const int MostHeaders = 64;
     private const int MostRequestLineBytes = 2 << 10;
 
     private static readonly TimeSpan EndGrace = TimeSpan.FromSeconds(2);
-    private static readonly TimeSpan SignOfLifeInterval = TimeSpan.FromSeconds(15);
 
     private readonly WebCounters _counters = new();
     private readonly Socket _listener;
@@ -48,7 +48,7 @@ public sealed class WebConsole : IAsyncDisposable
         _sockets = new WebSocketEndpoints(machine, options, _counters);
         _commands = new MachineCommands(machine);
         RequestHandler handler = new(machine, new AccessControl(endPoint, token), _sockets, _commands, _counters);
-        WebSocketOptions sockets = new() { KeepAliveInterval = SignOfLifeInterval, KeepAliveTimeout = options.HandshakeTimeout };
+        WebSocketOptions sockets = new() { KeepAliveInterval = options.HandshakeTimeout, KeepAliveTimeout = options.HandshakeTimeout };
         _application = new KestrelApplication(new WebSocketMiddleware(handler.HandleAsync, Options.Create(sockets), NullLoggerFactory.Instance).Invoke);
         _server = CreateServer(options, listener, endPoint);
     }
@@ -57,7 +57,7 @@ public sealed class WebConsole : IAsyncDisposable
     public Uri Address { get; }
 
     /// <summary>Counters now.</summary>
-    public WebConsoleStatistics Statistics => _counters.Read();
+    public WebConsoleStatistics Statistics => _counters.Read(_sockets.DroppedFromScreen);
 
     /// <summary>Begins to serve a machine's page.</summary>
     /// <param name="machine">The machine, started or not.</param>
@@ -72,6 +72,8 @@ public sealed class WebConsole : IAsyncDisposable
         options.Validate();
         // Bound before the server is made: it has to know its port, and who is in the way must be said plainly.
         Socket listener = SocketTransportOptions.CreateDefaultBoundListenSocket(new IPEndPoint(options.Address, options.Port));
+        // Connections inherit it: what the host keeps for a client that takes nothing.
+        listener.SendBufferSize = SocketSendBytes;
         WebConsole console = new(machine, options, listener);
         try
         {

@@ -11,6 +11,7 @@ internal sealed class WebCounters
     public long Dropped;
 
     /// <summary>The counters now.</summary>
-    public WebConsoleStatistics Read() => new(
-        Volatile.Read(ref Clients), Volatile.Read(ref WebSockets), Volatile.Read(ref Accepted), Volatile.Read(ref Refused), Volatile.Read(ref Foreign), Volatile.Read(ref Dropped));
+    /// <param name="alsoDropped">Clients dropped that are counted elsewhere.</param>
+    public WebConsoleStatistics Read(long alsoDropped) => new(
+        Volatile.Read(ref Clients), Volatile.Read(ref WebSockets), Volatile.Read(ref Accepted), Volatile.Read(ref Refused), Volatile.Read(ref Foreign), Volatile.Read(ref Dropped) + alsoDropped);
 }

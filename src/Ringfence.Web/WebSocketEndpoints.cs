@@ -9,13 +9,16 @@ namespace Ringfence.Web;
 /// <summary>The WebSockets of the page: <c>/screen</c>, <c>/serial/N</c> and <c>/figures</c>, each with room for so many clients.</summary>
 internal sealed class WebSocketEndpoints : IAsyncDisposable
 {
+    /// <summary>Typed bytes that may wait for the guest to read its port; the client's own connection holds the rest.</summary>
+    internal const int MostPendingInput = 1 << 20;
+
     private const string SerialPrefix = "/serial/";
     private const string Binary = "binary";
     private const int OutputPieceBytes = 64 << 10;
 
-    // Typed bytes that may wait for the guest to read its port; the client's own connection holds the rest.
-    private const int MostPendingInput = 64 << 10;
 
+    // Guests print byte by byte: what comes within that time goes in one message.
+    private static readonly TimeSpan OutputInterval = TimeSpan.FromMilliseconds(5);
     private static readonly TimeSpan InputPollInterval = TimeSpan.FromMilliseconds(20);
 
     private readonly WebConsoleOptions _options;
@@ -55,6 +58,9 @@ internal sealed class WebSocketEndpoints : IAsyncDisposable
     /// <summary>The figures.</summary>
     public FiguresFeed Figures => _figures;
 
+    /// <summary>Clients of the screen that its server has dropped.</summary>
+    public long DroppedFromScreen => _rfb?.Statistics.Dropped ?? 0;
+
     /// <summary>Serves a client that may be let in, until it leaves.</summary>
     public Task ServeAsync(HttpContext context)
     {
@@ -65,7 +71,7 @@ internal sealed class WebSocketEndpoints : IAsyncDisposable
             && int.TryParse(path.AsSpan(SerialPrefix.Length), NumberStyles.None, CultureInfo.InvariantCulture, out int port)
             && port < _serial.Count)
         {
-            return ServeAsync(context, _serialSeats[port], socket => RunSerialAsync(socket, _serial[port]));
+            return ServeAsync(context, _serialSeats[port], (socket, ends) => RunSerialAsync(socket, _serial[port], ends));
         }
 
         context.Response.StatusCode = StatusCodes.Status404NotFound;
@@ -88,7 +94,7 @@ internal sealed class WebSocketEndpoints : IAsyncDisposable
         if (_rfb is not null) await _rfb.DisposeAsync().ConfigureAwait(false);
     }
 
-    private async Task ServeAsync(HttpContext context, SemaphoreSlim seats, Func<WebSocket, Task<bool>> serve)
+    private async Task ServeAsync(HttpContext context, SemaphoreSlim seats, Func<WebSocket, CancellationToken, Task<bool>> serve)
     {
         if (!seats.Wait(0, CancellationToken.None))
         {
@@ -102,7 +108,8 @@ internal sealed class WebSocketEndpoints : IAsyncDisposable
         {
             WebSocketAcceptContext accept = new() { SubProtocol = context.WebSockets.WebSocketRequestedProtocols.Contains(Binary) ? Binary : null };
             using WebSocket socket = await context.WebSockets.AcceptWebSocketAsync(accept).ConfigureAwait(false);
-            if (!await serve(socket).ConfigureAwait(false)) Interlocked.Increment(ref _counters.Dropped);
+            using CancellationTokenSource ends = CancellationTokenSource.CreateLinkedTokenSource(_ends.Token, context.RequestAborted);
+            if (!await serve(socket, ends.Token).ConfigureAwait(false)) Interlocked.Increment(ref _counters.Dropped);
         }
         finally
         {
@@ -111,24 +118,26 @@ internal sealed class WebSocketEndpoints : IAsyncDisposable
         }
     }
 
-    private async Task<bool> RunScreenAsync(WebSocket socket)
+    private async Task<bool> RunScreenAsync(WebSocket socket, CancellationToken ends)
     {
         try
         {
             await using WebSocketStream stream = WebSocketStream.Create(socket, WebSocketMessageType.Binary);
-            await _rfb!.ServeAsync(stream, isTrusted: true, _ends.Token).ConfigureAwait(false);
+            await _rfb!.ServeAsync(stream, isTrusted: true, ends).ConfigureAwait(false);
+            if (socket.State == WebSocketState.CloseReceived) await socket.CloseOutputAsync(WebSocketCloseStatus.NormalClosure, null, ends).ConfigureAwait(false);
         }
-        catch (WebSocketException)
+        catch (Exception error) when (error is WebSocketException or OperationCanceledException)
         {
             // The client has gone.
         }
 
+        // Who was dropped, RFB's server has counted.
         return true;
     }
 
-    private async Task<bool> RunFiguresAsync(WebSocket socket)
+    private async Task<bool> RunFiguresAsync(WebSocket socket, CancellationToken ends)
     {
-        WebSocketSession session = new(socket, _options.SendTimeout, _ends.Token);
+        WebSocketSession session = new(socket, _options.SendTimeout, ends);
         Interlocked.Increment(ref _counters.Clients);
         try
         {
@@ -153,28 +162,37 @@ internal sealed class WebSocketEndpoints : IAsyncDisposable
         }
     }
 
-    private async Task<bool> RunSerialAsync(WebSocket socket, SerialFeed feed)
+    private async Task<bool> RunSerialAsync(WebSocket socket, SerialFeed feed, CancellationToken ends)
     {
-        WebSocketSession session = new(socket, _options.SendTimeout, _ends.Token);
+        WebSocketSession session = new(socket, _options.SendTimeout, ends);
         return await session.RunAsync(SendOutputAsync, TypeAsync).ConfigureAwait(false);
 
         async Task SendOutputAsync(CancellationToken cancellation)
         {
             byte[] piece = new byte[OutputPieceBytes];
-            long position = feed.Beginning;
-            bool isRepeating = true;
+            (long position, long before) = feed.History;
+            while (position < before) await SendPieceAsync(before).ConfigureAwait(false);
+            // An empty message says that this was all there had been: whoever shows it need not answer what the guest asked then.
+            await session.SendAsync(ReadOnlyMemory<byte>.Empty, WebSocketMessageType.Binary, cancellation).ConfigureAwait(false);
             while (true)
             {
                 Task changed = feed.Changed;
                 bool isLast = feed.IsComplete;
-                if (!feed.TryRead(ref position, piece, out int count)) throw new TimeoutException();
-                if (count > 0) await session.SendAsync(piece.AsMemory(0, count), WebSocketMessageType.Binary, cancellation).ConfigureAwait(false);
-                else if (isRepeating) await session.SendAsync(ReadOnlyMemory<byte>.Empty, WebSocketMessageType.Binary, cancellation).ConfigureAwait(false);
-                else if (isLast) return;
-                else await changed.WaitAsync(cancellation).ConfigureAwait(false);
+                int count = await SendPieceAsync(long.MaxValue).ConfigureAwait(false);
+                if (count > 0 && count < piece.Length) await Task.Delay(OutputInterval, cancellation).ConfigureAwait(false);
+                if (count > 0) continue;
+                if (isLast) return;
+                await changed.WaitAsync(cancellation).ConfigureAwait(false);
+            }
 
-                // An empty message says that this was all there had been: whoever shows it need not answer what the guest asked then.
-                isRepeating &= count > 0;
+            async Task<int> SendPieceAsync(long end)
+            {
+                // Who has fallen behind what is kept is too slow.
+                if (!feed.TryRead(ref position, piece.AsSpan(0, (int)Math.Min(piece.Length, end - position)), out int count)) throw new TimeoutException();
+                if (count > 0) await session.SendAsync(piece.AsMemory(0, count), WebSocketMessageType.Binary, cancellation).ConfigureAwait(false);
+                // A guest that prints without end does not keep this thread from others.
+                await Task.Yield();
+                return count;
             }
         }
 

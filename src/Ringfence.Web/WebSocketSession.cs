@@ -105,7 +105,9 @@ internal sealed class WebSocketSession(WebSocket socket, TimeSpan sendTimeout, C
         late.CancelAfter(CloseTimeout);
         try
         {
-            await socket.CloseOutputAsync(status, null, late.Token).ConfigureAwait(false);
+            // Who did wrong hears why before the connection goes: its answer is waited for.
+            if (status == WebSocketCloseStatus.NormalClosure) await socket.CloseOutputAsync(status, null, late.Token).ConfigureAwait(false);
+            else await socket.CloseAsync(status, null, late.Token).ConfigureAwait(false);
         }
         catch (Exception error) when (IsEnd(error))
         {

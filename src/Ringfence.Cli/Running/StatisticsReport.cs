@@ -3,6 +3,7 @@ using System.Text;
 using System.Text.Json;
 using Ringfence.Cli.Commands;
 using Ringfence.Cli.Host;
+using Ringfence.Devices.Storage;
 using Ringfence.Machines;
 using Ringfence.Processors.Exits;
 using Spectre.Console;
@@ -45,6 +46,7 @@ internal sealed record StatisticsReport(MachineStatistics Statistics, string Exi
             json.WriteNumber("unclaimed_port_bytes", Statistics.UnclaimedPortAccesses);
             json.WriteNumber("ram_touched_bytes", Statistics.TouchedMemoryBytes);
             json.WriteNumber("monitor_bytes", OwnBytes);
+            WriteDrives(json);
             if (Statistics.Translator is { } translator) TranslatorReport.Write(json, translator);
             json.WriteEndObject();
         }
@@ -70,6 +72,13 @@ internal sealed record StatisticsReport(MachineStatistics Statistics, string Exi
         Row("million instructions a second", $"{Statistics.Mips:N1}");
         Row("guest RAM touched", $"{Statistics.TouchedMemoryBytes / 1048576.0:N1} MiB");
         Row("the monitor's own memory", $"{OwnBytes / 1048576.0:N1} MiB");
+        foreach ((string name, BlockDriveStatistics drive) in Statistics.Drives)
+        {
+            Row($"{name} read", $"{drive.BytesRead / 1048576.0:N1} MiB in {drive.Reads:N0}");
+            Row($"{name} written", $"{drive.BytesWritten / 1048576.0:N1} MiB in {drive.Writes:N0}, {drive.Flushes:N0} flushes");
+            if (drive.Failures > 0) Row($"{name} failed", $"{drive.Failures:N0}");
+        }
+
         foreach ((int vector, long count) in Statistics.Exceptions) Row($"exception {vector}", $"{count:N0}");
         foreach ((int vector, long count) in Statistics.Interrupts) Row($"interrupt {vector}", $"{count:N0}");
         foreach ((string instruction, long count) in Statistics.Unimplemented) Row($"not implemented: {instruction}", $"{count:N0}");
@@ -129,6 +138,17 @@ internal sealed record StatisticsReport(MachineStatistics Statistics, string Exi
         foreach ((string form, long count) in Statistics.SensitiveInstructions.OrderByDescending(e => e.Value).Take(MostInstructions))
             instructions.AddRow(Markup.Escape(form), count.ToString("N0", CultureInfo.InvariantCulture));
         console.Write(instructions);
+    }
+
+    private void WriteDrives(Utf8JsonWriter json)
+    {
+        json.WriteStartObject("drives");
+        foreach ((string name, BlockDriveStatistics drive) in Statistics.Drives)
+        {
+            WriteMap(json, name, [("reads", drive.Reads), ("read_bytes", drive.BytesRead), ("writes", drive.Writes), ("written_bytes", drive.BytesWritten), ("flushes", drive.Flushes), ("failures", drive.Failures)]);
+        }
+
+        json.WriteEndObject();
     }
 
     private static double Seconds(TimeSpan time) => Math.Round(time.TotalSeconds, 6);

@@ -10,7 +10,6 @@ namespace Ringfence.Tests.Remote;
 /// <summary>A client that decodes what this server sends.</summary>
 internal sealed class RfbClient : IDisposable
 {
-    private readonly TcpClient _tcp = new() { ReceiveTimeout = 20_000, NoDelay = true };
     private readonly MemoryStream _compressed = new();
     private readonly ZLibStream _zlib;
     private int _redShift = 16;
@@ -21,13 +20,18 @@ internal sealed class RfbClient : IDisposable
     private bool _isBigEndian;
 
     public RfbClient(IPEndPoint server)
+        : this(Connect(server))
     {
-        _tcp.Connect(server);
-        Stream = _tcp.GetStream();
+    }
+
+    /// <summary>Takes a connection over.</summary>
+    public RfbClient(Stream stream)
+    {
+        Stream = stream;
         _zlib = new ZLibStream(_compressed, CompressionMode.Decompress);
     }
 
-    public NetworkStream Stream { get; }
+    public Stream Stream { get; }
 
     public int Width { get; private set; }
 
@@ -40,7 +44,14 @@ internal sealed class RfbClient : IDisposable
     public void Dispose()
     {
         _zlib.Dispose();
-        _tcp.Dispose();
+        Stream.Dispose();
+    }
+
+    private static NetworkStream Connect(IPEndPoint server)
+    {
+        Socket socket = new(server.AddressFamily, SocketType.Stream, ProtocolType.Tcp) { ReceiveTimeout = 20_000, NoDelay = true };
+        socket.Connect(server);
+        return new NetworkStream(socket, ownsSocket: true);
     }
 
     /// <summary>Version and security.</summary>

@@ -162,7 +162,7 @@ public sealed class RfbServerTests : IAsyncLifetime
         await Task.Delay(1000);
         (_video.Draws - draws).ShouldBeLessThan(15);
         server.Statistics.Updates.ShouldBe(1);
-        client.Stream.DataAvailable.ShouldBeFalse();
+        ((NetworkStream)client.Stream).DataAvailable.ShouldBeFalse();
     }
 
     [Fact]
