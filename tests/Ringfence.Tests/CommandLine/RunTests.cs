@@ -154,7 +154,7 @@ public sealed class RunTests : IDisposable
         root.GetProperty("guest_instructions").GetInt64().ShouldBeGreaterThan(20);
         root.GetProperty("wall_seconds").GetDouble().ShouldBeGreaterThan(0);
         root.GetProperty("mips").GetDouble().ShouldBeGreaterThanOrEqualTo(0);
-        foreach (string map in new[] { "unimplemented", "exceptions", "interrupts", "exits" }) root.GetProperty(map).ValueKind.ShouldBe(JsonValueKind.Object);
+        foreach (string map in new[] { "unimplemented", "exceptions", "interrupts", "exits", "drives" }) root.GetProperty(map).ValueKind.ShouldBe(JsonValueKind.Object);
         root.GetProperty("ram_touched_bytes").GetInt64().ShouldBeGreaterThanOrEqualTo(0);
         root.GetProperty("monitor_bytes").GetInt64().ShouldBeInRange(1 << 20, 200 << 20);
     }
