@@ -10,7 +10,7 @@ namespace Ringfence.Web;
 /// The machine's figures as the page gets them: a JSON object, made when a reader asks and shared by those who ask at about the same time.
 /// Without readers there is no work.
 /// </summary>
-internal sealed class FiguresFeed(VirtualMachine machine, TimeSpan interval, WebCounters counters)
+internal sealed class FiguresFeed(VirtualMachine machine, IReadOnlyList<InteractiveConsole> consoles, TimeSpan interval, WebCounters counters)
 {
     // Who else pauses or resumes the machine does not tell anyone: it is asked that often.
     private static readonly TimeSpan LookInterval = TimeSpan.FromMilliseconds(100);
@@ -86,7 +86,7 @@ internal sealed class FiguresFeed(VirtualMachine machine, TimeSpan interval, Web
             WriteEnd(json, state);
             json.WriteBoolean("screen", machine.Screen is not null);
             json.WriteStartArray("serial");
-            foreach (SerialConsole console in machine.Serial) json.WriteStringValue(console.Name);
+            foreach (InteractiveConsole console in consoles) json.WriteStringValue(console.Name);
             json.WriteEndArray();
             json.WriteNumber("memoryBytes", machine.Options.MemoryBytes);
             json.WriteNumber("processors", machine.Options.ProcessorCount);

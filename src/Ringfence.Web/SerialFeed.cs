@@ -4,7 +4,7 @@ using Ringfence.Machines;
 namespace Ringfence.Web;
 
 /// <summary>
-/// The output of a serial port, byte for byte, for any number of readers, each at a position of its own. It is kept once; readers take it when they can, and
+/// The output of a serial port or a virtio console, byte for byte, for any number of readers, each at a position of its own. It is kept once; readers take it when they can, and
 /// one that has fallen behind what is kept has lost its place. The guest waits for none.
 /// </summary>
 internal sealed class SerialFeed : IDisposable
@@ -21,7 +21,7 @@ internal sealed class SerialFeed : IDisposable
     private volatile bool _isComplete;
 
     /// <summary>Begins to take a port's output, with what it has printed before.</summary>
-    public SerialFeed(SerialConsole console)
+    public SerialFeed(InteractiveConsole console)
     {
         Console = console;
         lock (_sync)
@@ -32,7 +32,7 @@ internal sealed class SerialFeed : IDisposable
     }
 
     /// <summary>The port.</summary>
-    public SerialConsole Console { get; }
+    public InteractiveConsole Console { get; }
 
     /// <summary>Ends when there is more output than at the last <see cref="TryRead"/>, or when there will be no more.</summary>
     public Task Changed => _changed.Next;

@@ -48,8 +48,10 @@ internal sealed class WebSocketEndpoints : IAsyncDisposable
             });
         }
 
-        foreach (SerialConsole console in machine.Serial) _serial.Add(new SerialFeed(console));
-        _figures = new FiguresFeed(machine, options.FiguresInterval, counters);
+        // The virtio console comes last, so that COM1 is 0 with and without it.
+        InteractiveConsole[] consoles = machine.VirtioConsole is { } terminal ? [.. machine.Serial, terminal] : [.. machine.Serial];
+        foreach (InteractiveConsole console in consoles) _serial.Add(new SerialFeed(console));
+        _figures = new FiguresFeed(machine, consoles, options.FiguresInterval, counters);
         _screenSeats = new SemaphoreSlim(options.MaximumClients);
         _figuresSeats = new SemaphoreSlim(options.MaximumClients);
         _serialSeats = [.. _serial.Select(_ => new SemaphoreSlim(options.MaximumClients))];

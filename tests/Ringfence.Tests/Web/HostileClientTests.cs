@@ -141,7 +141,7 @@ public sealed class HostileClientTests : IAsyncLifetime
     [EngineFact]
     public async Task A_long_paste_arrives_as_fast_as_the_guest_reads_it()
     {
-        const int Length = WebSocketEndpoints.MostPendingInput * 2;
+        const int Length = WebSocketEndpoints.MostPendingInput + (64 << 10);
         // Counts bytes, and says when it has them all.
         await ServeAsync(boot: TestPrograms.ProtectedMode(c =>
         {

@@ -97,6 +97,17 @@ public sealed class WebConsoleTests : IAsyncLifetime
     }
 
     [EngineFact]
+    public async Task The_virtio_console_comes_after_the_serial_ports()
+    {
+        (VirtualMachine machine, PageClient client) = await StartAsync(TestPrograms.RealMode(c => c.Forever()), o => o with { HasVirtioConsole = true });
+        JsonElement figures = await (await client.ConnectAsync("/figures")).WaitForFiguresAsync(_ => true);
+        figures.GetProperty("serial").EnumerateArray().Select(p => p.GetString()).ShouldBe(["COM1", "COM2", machine.VirtioConsole!.Name]);
+        PageSocket socket = await client.ConnectAsync("/serial/2");
+        await socket.SendAsync("typed");
+        SpinWait.SpinUntil(() => machine.VirtioConsole.PendingInput == 5, TestPrograms.Patience).ShouldBeTrue();
+    }
+
+    [EngineFact]
     public async Task Instructions_are_a_figure_where_they_are_counted()
     {
         (VirtualMachine machine, PageClient client) = await StartAsync(TestPrograms.RealMode(c => c.Forever()), o => o with { CountInstructions = true });
