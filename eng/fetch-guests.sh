@@ -4,6 +4,7 @@
 # What is there already is kept; remove the folder to fetch anew. Needs no root.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. eng/retry.sh
 guests=$PWD/guests
 state=$guests/.apt
 mkdir -p "$state"
@@ -12,16 +13,6 @@ fail() { echo "fetch-guests: $*" >&2; exit 1; }
 for tool in apt-get apt-cache dpkg-deb tar; do
   command -v "$tool" >/dev/null || fail "$tool is missing; the guests come from a Debian archive."
 done
-
-# retry COMMAND...: five attempts with growing pauses.
-retry() {
-  local attempt
-  for attempt in 1 2 3 4 5; do
-    "$@" && return 0
-    [ "$attempt" = 5 ] || sleep $((attempt * attempt * 2))
-  done
-  return 1
-}
 
 # apt ARCHITECTURE TOOL ARGUMENTS...: apt of one architecture with private state, the host's sources and keys.
 apt() {

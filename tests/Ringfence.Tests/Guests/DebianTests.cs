@@ -98,12 +98,13 @@ public sealed partial class DebianTests
     private static partial Regex LaterTest();
 
     /// <summary>Types a command and gives its output, with a mark around it so that the echo is not taken for the answer.</summary>
-    internal static async Task<string> Ask(InteractiveConsole console, string command)
+    internal static async Task<string> Ask(InteractiveConsole console, string command, TimeSpan? patience = null)
     {
+        TimeSpan wait = patience ?? AnswerTime;
         console.WriteLine($"echo '<''<'; {command}; echo '>''>'");
-        await console.WaitForTextAsync("<<\r\n", AnswerTime);
-        string answer = await console.WaitForTextAsync(">>\r\n", AnswerTime);
-        await console.WaitForTextAsync(Prompt, AnswerTime);
+        await console.WaitForTextAsync("<<\r\n", wait);
+        string answer = await console.WaitForTextAsync(">>\r\n", wait);
+        await console.WaitForTextAsync(Prompt, wait);
         return answer[..^4].Replace("\r\n", "\n", StringComparison.Ordinal).Trim();
     }
 }
