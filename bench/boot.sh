@@ -32,7 +32,9 @@ disk=guests/debian/disk.img
 printf 'serial --unit=0 --speed=115200\nterminal_input console serial\nterminal_output console serial\n' >"$work/grub.cfg"
 xorriso -report_about SORRY -indev guests/media/grub-rescue-cdrom.iso -outdev "$work/grub.iso" -boot_image any replay \
   -map "$work/grub.cfg" /boot/grub/grub.cfg >/dev/null 2>&1
-dotnet build -c Release src/Ringfence.Cli -v q -nologo >/dev/null
+# As it is installed: compiled ahead of time.
+command=artifacts/publish/publish/Ringfence.Cli/release_linux-x64/Ringfence.Cli
+dotnet publish src/Ringfence.Cli -c Release -r linux-x64 --no-self-contained --artifacts-path "$PWD/artifacts/publish" -v q -nologo >/dev/null
 
 # until PROMPT COMMAND...: prints the seconds until the command has printed the prompt and the processor time it used; ends it then.
 until_prompt() {
@@ -57,7 +59,7 @@ until_prompt() {
   ' "$@"
 }
 
-ringfence() { local engine=$1; shift; until_prompt "$prompt" dotnet src/Ringfence.Cli/bin/Release/net10.0/Ringfence.Cli.dll run --engine "$engine" --memory 512M "$@"; }
+ringfence() { local engine=$1; shift; until_prompt "$prompt" "$command" run --engine "$engine" --memory 512M "$@"; }
 qemu() { until_prompt "$prompt" qemu-system-x86_64 -accel tcg -cpu max -m 512 -nodefaults -vga std -display none -serial stdio -no-reboot "$@"; }
 
 run() {

@@ -67,6 +67,9 @@ internal sealed record RunOptions
     /// <summary>The machine has a display adapter, whatever starts it.</summary>
     public required bool HasDisplay { get; init; }
 
+    /// <summary>Somebody can press the machine's keys: where its screen is shown, there is its keyboard.</summary>
+    public bool HasKeyboard => ShowsScreen || Vnc is not null || Http is not null;
+
     /// <summary>Counts instructions in every engine.</summary>
     public required bool CountsInstructions { get; init; }
 

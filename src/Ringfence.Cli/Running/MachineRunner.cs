@@ -41,6 +41,8 @@ internal sealed class MachineRunner : IDisposable
         MachineOptions machine = MachineFactory.OptionsFor(options.Guest);
         _machine = MachineFactory.Create(machine with
         {
+            // The boot menu is waited for where somebody could ask for it.
+            Boot = machine.Boot is BiosBoot bios && !options.HasKeyboard ? bios with { MenuWait = TimeSpan.Zero } : machine.Boot,
             Display = machine.Display ?? (options.HasDisplay ? new DisplayOptions() : null),
             Engine = options.Engine,
             Deterministic = options.Deterministic,
