@@ -89,8 +89,17 @@ public sealed class MonitorCrashTests(ITestOutputHelper output) : IDisposable
                     disks = [.. names.Select((name, n) => new RecordDisk(folder, name, n == 0 ? ClusterSizes[(image + lane) % ClusterSizes.Length] : 0, hasBacking: image % 2 == 1))];
                 string when = string.Create(CultureInfo.InvariantCulture, $"seed {seed}, lane {lane}, kill {i}");
                 string[] arguments = prepare(folder, disks, ((uint)i + 1) << 20, (uint)random.Next());
-                Interlocked.Add(ref records, await KillOne(arguments, disks, TimeSpan.FromMilliseconds(random.NextDouble() * 400), when));
-                foreach (RecordDisk disk in disks) Interlocked.Add(ref leaks, disk.Judge(when, repair: random.Next(2) == 0));
+                try
+                {
+                    Interlocked.Add(ref records, await KillOne(arguments, disks, TimeSpan.FromMilliseconds(random.NextDouble() * 400), when));
+                    foreach (RecordDisk disk in disks) Interlocked.Add(ref leaks, disk.Judge(when, repair: random.Next(2) == 0));
+                }
+                catch
+                {
+                    // The other lane need not go on.
+                    Interlocked.Exchange(ref left, 0);
+                    throw;
+                }
             }
         })));
         output.WriteLine($"{kills} kills, {records} records, {leaks} clusters leaked until the image was opened again");

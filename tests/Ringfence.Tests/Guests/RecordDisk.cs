@@ -56,28 +56,32 @@ internal sealed class RecordDisk
     public long Judge(string when, bool repair)
     {
         when = $"{when}, disk {_name}";
-        long leaks = _isRaw ? 0 : Check(when, mayLeak: true);
+        long leaks = _isRaw ? 0 : Check(when);
         List<string> told = [];
         using (BlockStore disk = DiskImage.Open(Path, new DiskImageOptions { Format = _isRaw ? DiskImageFormat.Raw : DiskImageFormat.Qcow2, ReadOnly = !repair, Report = told.Add }))
         {
             for (int slot = 0; slot < Layout.Slots; slot++)
+            {
+                if (_acknowledged[slot] == 0) continue;
                 Layout.Version(disk, slot).ShouldBeGreaterThanOrEqualTo(_acknowledged[slot], $"{when}, slot {slot}");
+            }
         }
 
         if (leaks == 0) told.ShouldBeEmpty(when);
-        if (repair && !_isRaw) Check(when, mayLeak: false);
+        if (repair && !_isRaw) DiskImage.Check(Path)!.IsClean.ShouldBeTrue(when);
         return leaks;
     }
 
-    private long Check(string when, bool mayLeak)
+    /// <summary>Lets QEMU find in an image what we find in it: no errors. Clusters that nothing refers to are none.</summary>
+    /// <returns>How many of them there are.</returns>
+    private long Check(string when)
     {
         const int LeaksOnly = 3;
         DiskImageCheck check = DiskImage.Check(Path)!;
         check.Errors.ShouldBe(0, $"{when}: {string.Join(", ", check.Problems)}");
-        if (!mayLeak) check.Leaks.ShouldBe(0, when);
         if (!ImageFolder.HasQemu) return check.Leaks;
         (int exitCode, string output) = _folder.Run("qemu-img", "check", "-f", "qcow2", Path);
-        exitCode.ShouldBe(mayLeak && check.Leaks > 0 ? LeaksOnly : 0, $"{when}: {output}");
+        exitCode.ShouldBe(check.Leaks > 0 ? LeaksOnly : 0, $"{when}: {output}");
         return check.Leaks;
     }
 }
