@@ -1,14 +1,15 @@
 using System.Net;
 using System.Net.WebSockets;
 using System.Text.Json;
+using System.Text.RegularExpressions;
 using Ringfence.Machines;
 using Ringfence.Processors.Exits;
 using Ringfence.Tests.Machines;
 using Ringfence.Tests.Remote;
 using Ringfence.Tests.Support;
 using Ringfence.Web;
-using MachineState = Ringfence.Machines.MachineState;
 using static Iced.Intel.AssemblerRegisters;
+using MachineState = Ringfence.Machines.MachineState;
 
 namespace Ringfence.Tests.Web;
 
@@ -193,9 +194,8 @@ public sealed class WebConsoleTests : IAsyncLifetime
     [EngineFact]
     public async Task The_screen_is_a_picture_and_keys_reach_the_guest()
     {
-        // Draws a pixel in mode 13h when a key was pressed.
         (VirtualMachine machine, PageClient client) = await StartAsync(new BiosBoot(), o => o with { Display = new DisplayOptions(), Name = "Ringfence" });
-        await machine.Screen!.WaitForTextAsync(new System.Text.RegularExpressions.Regex("\\S"), TestPrograms.Patience);
+        await machine.Screen!.WaitForTextAsync(new Regex("\\S"), TestPrograms.Patience);
         using (HttpResponseMessage response = await client.GetAsync("/screen.png"))
         {
             response.StatusCode.ShouldBe(HttpStatusCode.OK);
@@ -220,7 +220,9 @@ public sealed class WebConsoleTests : IAsyncLifetime
             rfb.Request(incremental: false);
             rfb.Update().ShouldBe(rfb.Width * rfb.Height);
         }).WaitAsync(TestPrograms.Patience);
+        // Our firmware takes that for a reset.
         await PressAsync(client, "ctrl-alt-del");
+        SpinWait.SpinUntil(() => machine.Statistics.Resets > 0, TestPrograms.Patience).ShouldBeTrue();
     }
 
     [EngineFact]
