@@ -83,7 +83,7 @@ kernel() {
 modules() {
   local meta=$1 kernel=$2 target=$3 deb name load
   shift 3
-  load=$(for name in "$@"; do echo "busybox insmod /modules/$name.ko"; done)
+  load=$(for name in "$@"; do echo "busybox insmod /${target##*/}/$name.ko"; done)
   if [ "$load" = "$(cat "$guests/$target/load" 2>/dev/null)" ]; then echo "$target: here already"; return; fi
   # Kernel and modules are of one version.
   rm -f -- "$guests/$kernel"
@@ -129,6 +129,8 @@ modules linux-image-amd64 vmlinuz-amd64 modules-amd64/modules crct10dif_common c
   virtio_ring virtio virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci virtio_blk virtio_console mbcache jbd2 ext4 isofs
 modules linux-image-cloud-amd64 vmlinuz-cloud-amd64 modules-cloud-amd64/modules \
   virtio_ring virtio virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci virtio_blk
+# What it needs for a display adapter with the Bochs extensions.
+modules linux-image-amd64 vmlinuz-amd64 display-amd64/display drm drm_kms_helper ttm drm_ttm_helper drm_vram_helper bochs
 kernel linux-image-amd64 vmlinuz-amd64
 kernel linux-image-cloud-amd64 vmlinuz-cloud-amd64
 extract amd64 debian-installer-12-netboot-i386 '*/text/debian-installer/i386/linux' vmlinuz-i386

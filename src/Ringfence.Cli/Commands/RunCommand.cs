@@ -85,7 +85,7 @@ internal sealed class RunCommand : Command, IHasExamples
             ShowsScreen = showsScreen,
             Vnc = result.GetValue(_vnc) is { } vnc ? VncOptions.Parse(vnc) : null,
             Http = http,
-            HasDisplay = http is not null && result.GetValue(_display) is not "none",
+            HasDisplay = result.GetValue(_vnc) is not null || (http is not null && result.GetValue(_display) is not "none"),
             SerialPorts = serial.Length == 0 ? [new Connection(isTaken ? ConnectionKind.Null : ConnectionKind.Stdio)] : [.. serial.Select(s => Values.Connection("--serial", s))],
             DebugConsole = Values.Connection("--debugcon", result.GetValue(_debugConsole) ?? "null"),
             VirtioConsole = virtioConsole,
@@ -105,7 +105,6 @@ internal sealed class RunCommand : Command, IHasExamples
     private static void Check(RunOptions options)
     {
         const int MostSerialPorts = 4;
-        if (options.Vnc is not null && !options.Guest.UsesFirmware) throw new UserErrorException("--vnc needs a drive or --firmware");
         if (options.ShowsScreen && !options.Guest.UsesFirmware) throw new UserErrorException("--display terminal needs a drive or --firmware");
         if (options.ShowsScreen && options.SerialPorts.Any(s => s.Kind == ConnectionKind.Stdio)) throw new UserErrorException("--display terminal and --serial stdio exclude each other");
         bool isVirtioHere = options.VirtioConsole?.Kind == ConnectionKind.Stdio;

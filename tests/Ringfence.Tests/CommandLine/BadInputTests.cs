@@ -32,7 +32,6 @@ public sealed class BadInputTests
     [InlineData("--http 127.0.0.1:", "--http: '127.0.0.1:' is not [HOST:]PORT")]
     [InlineData("--http 70000", "--http: '70000' is not [HOST:]PORT")]
     [InlineData("--http -1", "--http: '-1' is not [HOST:]PORT")]
-    [InlineData("--vnc :1", "--vnc needs a drive or --firmware")]
     [InlineData("--vnc 1", "--vnc: '1' is not [HOST]:DISPLAY")]
     [InlineData("--vnc :70000", "--vnc: ':70000' is not [HOST]:DISPLAY")]
     [InlineData("--vnc :1,secret", "--vnc: 'secret' is not password=FILE or password=none")]
