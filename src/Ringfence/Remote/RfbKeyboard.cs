@@ -86,6 +86,10 @@ internal sealed class RfbKeyboard(Screen screen)
         [0xffec] = Key.RightWindows,
     };
 
+    // As QEMU's message has them: a code of set 1, with 80h where E0 comes before it.
+    private static readonly Dictionary<uint, Key> KeyCodes = Enum.GetValues<Key>().ToDictionary(
+        key => key == Key.Pause ? 0xc6u : (uint)ScanCodes.Translate((byte)key) | ((ushort)key > byte.MaxValue ? 0x80u : 0));
+
     private readonly HashSet<Key> _held = [];
     private bool _usesCapsLock;
 
@@ -119,6 +123,27 @@ internal sealed class RfbKeyboard(Screen screen)
         if (needsShift) screen.KeyUp(Key.LeftShift);
         if (!needsShift && left) screen.KeyDown(Key.LeftShift);
         if (!needsShift && right) screen.KeyDown(Key.RightShift);
+    }
+
+    /// <summary>
+    /// A key was pressed or released, and the client says which one. That counts where the keysym is none of a US keyboard's characters: those arrive as
+    /// they were typed, whatever layout they were typed on and whether or not Shift was pressed for them, as in a browser that is driven by a program.
+    /// </summary>
+    public void PressCode(uint code, uint keysym, bool down)
+    {
+        if (keysym is > ' ' and < 0x7f || !KeyCodes.TryGetValue(code, out Key key))
+        {
+            Press(keysym, down);
+        }
+        else if (down)
+        {
+            _held.Add(key);
+            screen.KeyDown(key);
+        }
+        else if (_held.Remove(key))
+        {
+            screen.KeyUp(key);
+        }
     }
 
     /// <summary>The client has gone: its keys are released.</summary>

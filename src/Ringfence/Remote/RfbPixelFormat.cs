@@ -2,7 +2,10 @@ using System.Buffers.Binary;
 
 namespace Ringfence.Remote;
 
-/// <summary>How a client wants pixels (RFC 6143 7.4). Whatever a client asks for has a defined result.</summary>
+/// <summary>
+/// How a client wants pixels (RFC 6143 7.4). Whatever a client asks for has a defined result. Where it wants a color map it gets one of three bits of red,
+/// three of green and two of blue.
+/// </summary>
 internal sealed class RfbPixelFormat
 {
     /// <summary>Bytes of its description.</summary>
@@ -18,16 +21,18 @@ internal sealed class RfbPixelFormat
     /// <exception cref="RfbProtocolException">No server has such pixels.</exception>
     public RfbPixelFormat(ReadOnlySpan<byte> text)
     {
-        if (text[0] is not (8 or 16 or 32) || text[3] == 0) throw new RfbProtocolException("pixels are 8, 16 or 32 bits of true color");
+        if (text[0] is not (8 or 16 or 32)) throw new RfbProtocolException("pixels have 8, 16 or 32 bits");
         PixelBytes = text[0] / 8;
         _isBigEndian = text[2] != 0;
-        _red = Table(text[4..], text[10]);
-        _green = Table(text[6..], text[11]);
-        _blue = Table(text[8..], text[12]);
+        UsesColorMap = text[3] == 0;
+        ReadOnlySpan<byte> colors = UsesColorMap ? MapIndices : text[4..];
+        _red = Table(colors, colors[6]);
+        _green = Table(colors[2..], colors[7]);
+        _blue = Table(colors[4..], colors[8]);
         uint used = _red[255] | _green[255] | _blue[255];
         // CPIXEL (RFC 6143 7.7.5): three bytes where all bits of the colors are in them.
         bool isLow = used >> 24 == 0;
-        bool isCompact = PixelBytes == 4 && text[1] <= 24 && (isLow || (used & 0xff) == 0);
+        bool isCompact = PixelBytes == 4 && !UsesColorMap && text[1] <= 24 && (isLow || (used & 0xff) == 0);
         CompactBytes = isCompact ? 3 : PixelBytes;
         _compactFrom = isCompact && isLow == _isBigEndian ? 1 : 0;
     }
@@ -35,11 +40,32 @@ internal sealed class RfbPixelFormat
     /// <summary>The server's own: 32 bits, little-endian, as <see cref="Devices.Video.VideoPicture"/> has them.</summary>
     public static ReadOnlySpan<byte> Native => [32, 24, 0, 1, 0, 255, 0, 255, 0, 255, 16, 8, 0, 0, 0, 0];
 
+    /// <summary>Pixels are numbers of colors in a map that the client must be told.</summary>
+    public bool UsesColorMap { get; }
+
+    // Maxima and shifts of red, green and blue in a number.
+    private static ReadOnlySpan<byte> MapIndices => [0, 7, 0, 7, 0, 3, 5, 2, 0];
+
     /// <summary>Bytes of a pixel.</summary>
     public int PixelBytes { get; }
 
     /// <summary>Bytes of a pixel in ZRLE.</summary>
     public int CompactBytes { get; }
+
+    /// <summary>Writes the color map (RFC 6143 7.6.2).</summary>
+    public static void WriteColorMap(RfbWriter writer)
+    {
+        const int Colors = 256;
+        writer.U16(1 << 8);
+        writer.U16(0);
+        writer.U16(Colors);
+        for (int i = 0; i < Colors; i++)
+        {
+            writer.U16((i >> 5) * ushort.MaxValue / 7);
+            writer.U16(((i >> 2) & 7) * ushort.MaxValue / 7);
+            writer.U16((i & 3) * ushort.MaxValue / 3);
+        }
+    }
 
     /// <summary>Writes pixels.</summary>
     public void Write(ReadOnlySpan<uint> pixels, Span<byte> to)

@@ -11,7 +11,8 @@ namespace Ringfence.Remote;
 /// </summary>
 internal sealed class RfbSession(Stream stream, Screen screen, RfbServerOptions options, RfbCounters counters) : IDisposable
 {
-    private const int DesktopSize = -223;
+    private const int RequestedByClient = 1;
+    private const int Prohibited = 1;
     private const int MostCutText = 1 << 20;
     private const int MessagesPerSecond = 4000;
 
@@ -30,11 +31,13 @@ internal sealed class RfbSession(Stream stream, Screen screen, RfbServerOptions 
     private readonly ZrleEncoder _zrle = new();
     private VideoPicture _picture;
     private long _generation;
+    private RfbPixelFormat? _mapped;
+    private bool _hasPromisedKeyCodes;
 
     // Under the lock: what the client has asked for.
     private RfbPixelFormat _format = new(RfbPixelFormat.Native);
-    private bool _takesZrle;
-    private bool _takesSizes;
+    private RfbEncodings _takes;
+    private (int Reason, int Status)? _sizeNotice;
     private bool _isRequested;
     private RfbRectangle _requested;
     private RfbRectangle _forgotten;
@@ -163,6 +166,19 @@ internal sealed class RfbSession(Stream stream, Screen screen, RfbServerOptions 
                 if (length > MostCutText) throw new RfbProtocolException("too much text");
                 await _reader.SkipAsync(length, cancellation).ConfigureAwait(false);
                 break;
+            case 251: // SetDesktopSize
+                body = await _reader.ReadAsync(7, cancellation).ConfigureAwait(false);
+                await _reader.SkipAsync(body.Span[5] * 16, cancellation).ConfigureAwait(false);
+                // The screen is as large as the guest has made it.
+                lock (_sync) _sizeNotice = (RequestedByClient, Prohibited);
+                Wake();
+                break;
+            case 255: // QEMU's messages
+                if (await _reader.ReadByteAsync(cancellation).ConfigureAwait(false) is not 0 and var kind) throw new RfbProtocolException($"no message of QEMU's type {kind}");
+                body = await _reader.ReadAsync(10, cancellation).ConfigureAwait(false);
+                _keyboard.PressCode(RfbReader.U32(body, 6), RfbReader.U32(body, 2), RfbReader.U16(body, 0) != 0);
+                Wake();
+                break;
             default:
                 throw new RfbProtocolException($"no message of type {type}");
         }
@@ -170,16 +186,9 @@ internal sealed class RfbSession(Stream stream, Screen screen, RfbServerOptions 
 
     private async Task ReadEncodingsAsync(int count, CancellationToken cancellation)
     {
-        bool takesZrle = false;
-        bool takesSizes = false;
-        for (; count > 0; count--)
-        {
-            int encoding = (int)RfbReader.U32(await _reader.ReadAsync(4, cancellation).ConfigureAwait(false), 0);
-            takesZrle |= encoding == ZrleEncoder.Encoding;
-            takesSizes |= encoding == DesktopSize;
-        }
-
-        lock (_sync) (_takesZrle, _takesSizes) = (takesZrle, takesSizes);
+        RfbEncodings takes = default;
+        for (; count > 0; count--) takes = takes.With((int)RfbReader.U32(await _reader.ReadAsync(4, cancellation).ConfigureAwait(false), 0));
+        lock (_sync) _takes = takes;
     }
 
     private void Request(bool isIncremental, in RfbRectangle area)
@@ -188,7 +197,11 @@ internal sealed class RfbSession(Stream stream, Screen screen, RfbServerOptions 
         {
             _isRequested = true;
             _requested = _requested.Union(area);
-            if (!isIncremental) _forgotten = _forgotten.Union(area);
+            if (!isIncremental)
+            {
+                _forgotten = _forgotten.Union(area);
+                _sizeNotice ??= (0, 0);
+            }
         }
 
         Wake();
@@ -230,21 +243,20 @@ internal sealed class RfbSession(Stream stream, Screen screen, RfbServerOptions 
     {
         RfbPixelFormat format;
         RfbRectangle area;
-        bool takesZrle;
-        bool takesSizes;
+        RfbEncodings takes;
+        (int Reason, int Status)? sizeNotice;
         lock (_sync)
         {
             isWaiting = _isRequested;
             if (!_isRequested) return false;
-            (format, takesZrle, takesSizes, area) = (_format, _takesZrle, _takesSizes, _requested);
+            (format, takes, area, sizeNotice) = (_format, _takes, _requested, _sizeNotice);
             _client.Forget(_forgotten);
             _forgotten = default;
+            _sizeNotice = null;
         }
 
         (int first, int end) = screen.Output.Draw(ref _picture, ref _generation);
-        _writer.Clear();
-        _writer.U16(0);
-        bool isResized = takesSizes && _picture.Width != 0 && (_picture.Width != _client.Width || _picture.Height != _client.Height);
+        bool isResized = (takes.Sizes || takes.Screens) && _picture.Width != 0 && (_picture.Width != _client.Width || _picture.Height != _client.Height);
         if (isResized)
         {
             _client.Resize(_picture.Width, _picture.Height);
@@ -252,22 +264,25 @@ internal sealed class RfbSession(Stream stream, Screen screen, RfbServerOptions 
         }
 
         if (first < end || isResized) _client.Update(_picture, first, end);
-        if (isResized)
+        _rectangles.Clear();
+        // A client that learns of a new size asks again.
+        if (!isResized) _client.Take(area, _rectangles);
+        bool tellsSize = isResized || (takes.Screens && sizeNotice is not null);
+        bool tellsKeyCodes = takes.KeyCodes && !_hasPromisedKeyCodes;
+        int count = _rectangles.Count + (tellsSize ? 1 : 0) + (tellsKeyCodes ? 1 : 0);
+        if (count == 0) return false;
+        _writer.Clear();
+        if (format.UsesColorMap && format != _mapped) RfbPixelFormat.WriteColorMap(_writer);
+        _mapped = format;
+        _writer.U16(0);
+        _writer.U16(count);
+        if (tellsKeyCodes) _writer.Rectangle(default, RfbEncodings.ExtendedKeyEvent);
+        _hasPromisedKeyCodes |= tellsKeyCodes;
+        if (tellsSize) WriteSize(takes, sizeNotice ?? (0, 0));
+        foreach (RfbRectangle rectangle in _rectangles)
         {
-            _writer.U16(1);
-            _writer.Rectangle(_client.Area, DesktopSize);
-        }
-        else
-        {
-            _rectangles.Clear();
-            _client.Take(area, _rectangles);
-            if (_rectangles.Count == 0) return false;
-            _writer.U16(_rectangles.Count);
-            foreach (RfbRectangle rectangle in _rectangles)
-            {
-                if (takesZrle) _zrle.Write(_writer, _client, rectangle, format);
-                else WriteRaw(rectangle, format);
-            }
+            if (takes.Zrle) _zrle.Write(_writer, _client, rectangle, format);
+            else WriteRaw(rectangle, format);
         }
 
         isWaiting = false;
@@ -279,6 +294,21 @@ internal sealed class RfbSession(Stream stream, Screen screen, RfbServerOptions 
         }
 
         return true;
+    }
+
+    /// <summary>Tells the size and, to clients that know screens, that it is one and who wanted it.</summary>
+    private void WriteSize(RfbEncodings takes, (int Reason, int Status) notice)
+    {
+        if (!takes.Screens)
+        {
+            _writer.Rectangle(_client.Area, RfbEncodings.DesktopSize);
+            return;
+        }
+
+        _writer.Rectangle(_client.Area with { X = notice.Reason, Y = notice.Status }, RfbEncodings.ExtendedDesktopSize);
+        _writer.U32(1 << 24);
+        _writer.U32(0);
+        _writer.Rectangle(_client.Area, 0);
     }
 
     private void WriteRaw(in RfbRectangle area, RfbPixelFormat format)

@@ -18,6 +18,7 @@ internal sealed class RfbClient : IDisposable
     private int _maximum = 255;
     private int _pixelBytes = 4;
     private bool _isBigEndian;
+    private uint[]? _map;
 
     public RfbClient(IPEndPoint server)
         : this(Connect(server))
@@ -102,6 +103,19 @@ internal sealed class RfbClient : IDisposable
         IsCompact = bits == 32 && depth <= 24;
     }
 
+    /// <summary>Asks for pixels that are numbers of colors.</summary>
+    public void SetMappedFormat(int bits)
+    {
+        (_pixelBytes, _map, IsCompact) = (bits / 8, new uint[256], false);
+        Send(0, 0, 0, 0, (byte)bits, (byte)bits, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+    }
+
+    /// <summary>What the server said of the size that was asked for: who wanted it, and what became of it.</summary>
+    public (int Reason, int Status)? SizeAnswer { get; private set; }
+
+    /// <summary>The server takes QEMU's key events.</summary>
+    public bool MaySendKeyCodes { get; private set; }
+
     /// <summary>Has ZRLE three bytes a pixel?</summary>
     public bool IsCompact { get; set; } = true;
 
@@ -118,7 +132,17 @@ internal sealed class RfbClient : IDisposable
     /// <returns>Its pixels.</returns>
     public int Update(bool decodes = true)
     {
-        Read(1)[0].ShouldBe((byte)0);
+        byte message = Read(1)[0];
+        if (message == 1)
+        {
+            _map.ShouldNotBeNull();
+            Read(1);
+            int first = U16();
+            for (int i = first, end = first + U16(); i < end; i++) _map[i] = 0xff00_0000 | ((uint)U16() >> 8 << 16) | ((uint)U16() >> 8 << 8) | ((uint)U16() >> 8);
+            message = Read(1)[0];
+        }
+
+        message.ShouldBe((byte)0);
         Read(1);
         int sent = 0;
         for (int count = U16(); count > 0; count--)
@@ -142,6 +166,17 @@ internal sealed class RfbClient : IDisposable
                     for (int row = 0; row < height; row += 64)
                         for (int column = 0; column < width; column += 64)
                             Tile(x + column, y + row, Math.Min(64, width - column), Math.Min(64, height - row));
+                    break;
+                case -258:
+                    MaySendKeyCodes = true;
+                    break;
+                case -308:
+                    sent -= width * height;
+                    Read(4).ShouldBe([1, 0, 0, 0]);
+                    Read(4);
+                    (U16(), U16(), U16(), U16(), U32()).ShouldBe((0, 0, width, height, 0u));
+                    SizeAnswer = (x, y);
+                    if ((width, height) != (Width, Height)) (Width, Height, Pixels) = (width, height, new uint[width * height]);
                     break;
                 case -223:
                     (Width, Height, Pixels) = (width, height, new uint[width * height]);
@@ -223,6 +258,7 @@ internal sealed class RfbClient : IDisposable
     {
         uint value = 0;
         for (int i = 0; i < bytes.Length; i++) value |= (uint)bytes[i] << (8 * (_isBigEndian ? bytes.Length - 1 - i : i));
+        if (_map is not null) return _map[value];
         uint Part(int shift) => ((((value >> shift) & (uint)_maximum) * 255) + ((uint)_maximum / 2)) / (uint)_maximum;
         return 0xff00_0000 | (Part(_redShift) << 16) | (Part(_greenShift) << 8) | Part(_blueShift);
     }

@@ -15,6 +15,8 @@ public sealed class RfbServerTests : IAsyncLifetime
 {
     private const int Zrle = 16;
     private const int DesktopSize = -223;
+    private const int ExtendedDesktopSize = -308;
+    private const int ExtendedKeyEvent = -258;
 
     private readonly ITestOutputHelper _output;
     private readonly FakeVideo _video = new();
@@ -108,6 +110,78 @@ public sealed class RfbServerTests : IAsyncLifetime
             client.Update();
             ShouldShow(client, (255 / maximum / 2) + 1);
         }
+    }
+
+    [Theory]
+    [InlineData(8)]
+    [InlineData(16)]
+    [InlineData(32)]
+    public void A_client_that_wants_a_color_map_is_told_one(int bits)
+    {
+        foreach (int encoding in (int[])[0, Zrle])
+        {
+            using RfbClient client = Open(Start(), [encoding]);
+            client.SetMappedFormat(bits);
+            client.Request(false);
+            client.Update();
+            ShouldShow(client, (255 / 3 / 2) + 1);
+        }
+    }
+
+    [Fact]
+    public void A_client_that_asks_for_another_size_is_told_that_it_is_the_guests_business()
+    {
+        using RfbClient client = Open(Start(), [Zrle, ExtendedDesktopSize, DesktopSize]);
+        client.Request(false);
+        client.Update().ShouldBe(200 * 100);
+        client.SizeAnswer.ShouldBe((0, 0));
+        client.Request(true);
+        SetDesktopSize(client, 300, 200);
+        client.Update().ShouldBe(0);
+        (client.SizeAnswer, client.Width, client.Height).ShouldBe(((1, 1), 200, 100));
+        _video.Show(320, 50, Mixed);
+        client.Request(true);
+        client.Update();
+        (client.SizeAnswer, client.Width, client.Height).ShouldBe(((0, 0), 320, 50));
+        client.Request(false);
+        client.Update();
+        ShouldShow(client);
+    }
+
+    [Fact]
+    public void A_size_that_is_asked_for_without_being_able_to_hear_the_answer_changes_nothing()
+    {
+        using RfbClient client = Open(Start(), [Zrle]);
+        for (int i = 0; i < 300; i++) SetDesktopSize(client, i * 200, 65535, screens: i);
+        client.Request(false);
+        client.Update().ShouldBe(200 * 100);
+        ShouldShow(client);
+    }
+
+    [Fact]
+    public async Task Keys_without_a_character_of_a_US_keyboard_are_pressed_by_their_codes()
+    {
+        using RfbClient client = Open(Start(), [Zrle, ExtendedKeyEvent]);
+        client.Request(false);
+        client.Update();
+        client.MaySendKeyCodes.ShouldBeTrue();
+        // The key beside Tab, which types 'a' in France; that right of L, which types 'ö' in Germany; Left; Pause; one without a code; one that nobody has.
+        (uint Code, uint Keysym)[] keys = [(0x10, 'a'), (0x27, 'ö'), (0xcb, 0xff51), (0xc6, 0xff13), (0, 'b'), (0x7f, 0x1234)];
+        foreach ((uint code, uint keysym) in keys)
+            foreach (byte down in (byte[])[1, 0])
+                client.Send([255, 0, 0, down, .. BigEndian(keysym), .. BigEndian(code)]);
+        await Wait(() => _keys.Count >= 10);
+        _keys.ShouldBe([(Key.A, true), (Key.A, false), (Key.Semicolon, true), (Key.Semicolon, false), (Key.Left, true), (Key.Left, false), (Key.Pause, true), (Key.Pause, false), (Key.B, true), (Key.B, false)]);
+    }
+
+    [Fact]
+    public void Messages_of_QEMU_that_were_not_offered_end_the_connection()
+    {
+        RfbServer server = Start();
+        using RfbClient client = Open(server, [Zrle]);
+        client.Send(255, 1, 0, 0);
+        client.Stream.ReadByte().ShouldBe(-1);
+        SpinWait.SpinUntil(() => server.Statistics is { Dropped: 1 }, 20_000).ShouldBeTrue();
     }
 
     [Fact]
@@ -245,9 +319,9 @@ public sealed class RfbServerTests : IAsyncLifetime
                 if (i % 4 != 0)
                 {
                     client.LogIn("003.008", null);
-                    client.Initialize(Zrle, DesktopSize);
+                    client.Initialize(Zrle, DesktopSize, ExtendedDesktopSize, ExtendedKeyEvent);
                     for (int at = 0; at < noise.Length; at += 10)
-                        if (random.Next(3) > 0) noise[at] = (byte)random.Next(7);
+                        if (random.Next(3) > 0) noise[at] = random.Next(5) switch { 0 => 251, 1 => 255, _ => (byte)random.Next(7) };
                 }
 
                 client.Send(noise);
@@ -312,6 +386,11 @@ public sealed class RfbServerTests : IAsyncLifetime
         await server.DisposeAsync().AsTask().WaitAsync(TimeSpan.FromSeconds(10));
         client.Stream.ReadByte().ShouldBe(-1);
     }
+
+    private static void SetDesktopSize(RfbClient client, int width, int height, int screens = 1) =>
+        client.Send([251, 0, (byte)(width >> 8), (byte)width, (byte)(height >> 8), (byte)height, (byte)screens, 0, .. new byte[16 * (byte)screens]]);
+
+    private static byte[] BigEndian(uint value) => [(byte)(value >> 24), (byte)(value >> 16), (byte)(value >> 8), (byte)value];
 
     // Tiles of one color, of few, of runs and of many colors.
     private static uint Mixed(int x, int y) => (x / 64) switch
