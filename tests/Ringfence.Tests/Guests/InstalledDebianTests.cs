@@ -51,14 +51,11 @@ public sealed class InstalledDebianTests : IDisposable
             machine.Statistics.Unimplemented.ShouldBeEmpty();
         }
 
-        if (format == DiskImageFormat.Qcow2)
-        {
-            DiskImage.Check(_folder[image]).ShouldNotBeNull().IsClean.ShouldBeTrue();
-            ImageFolder.RequireQemu();
-            _folder.ShouldBeClean(image);
-        }
-
         ShouldHold(RawImage(image, format), sums);
+        if (format != DiskImageFormat.Qcow2) return;
+        DiskImage.Check(_folder[image]).ShouldNotBeNull().IsClean.ShouldBeTrue();
+        ImageFolder.RequireQemu();
+        _folder.ShouldBeClean(image);
     }
 
     /// <summary>The installed disk in a format, to be written to.</summary>
@@ -111,7 +108,7 @@ public sealed class InstalledDebianTests : IDisposable
         return answer.Split('\n').Select(line => line.Split("  ")).ToDictionary(parts => parts[1], parts => parts[0]);
     }
 
-    /// <summary>The path of a raw image of the disk, without GRUB's and our own hands in it.</summary>
+    /// <summary>The disk as a raw image.</summary>
     private string RawImage(string image, DiskImageFormat format)
     {
         if (format == DiskImageFormat.Raw) return _folder[image];
