@@ -2,8 +2,8 @@ using System.Diagnostics;
 using System.Runtime.InteropServices;
 using Iced.Intel;
 using Ringfence.Host;
-using Ringfence.Virtualizability.HostProcessors;
 using Ringfence.Tests.Support;
+using Ringfence.Virtualizability.HostProcessors;
 using static Iced.Intel.AssemblerRegisters;
 
 namespace Ringfence.Tests.Virtualizability;

@@ -287,7 +287,7 @@ public sealed partial class ServiceTests
     }
 
     [EngineFact]
-    public async Task A_wait_of_microseconds_takes_them()
+    public async Task A_wait_of_microseconds_takes_them() => await BusyHost.OnceOfAsync(5, async () =>
     {
         ushort[] words = await Words(c =>
         {
@@ -304,9 +304,9 @@ public sealed partial class ServiceTests
             c.sub(dx, __word_ptr[0x700]);
             return [dx];
         });
-        // 196,608 us are 3.6 ticks.
+        // 196,608 us are 3.6 ticks; a host that has no time for the guest can make it lose one.
         words[0].ShouldBeInRange((ushort)3, (ushort)40);
-    }
+    });
 
     [EngineFact]
     public async Task A_movement_of_the_mouse_calls_the_handler_with_its_packet()
