@@ -147,10 +147,11 @@ internal sealed class RealTimeClock : ByteDevice, IStateful, IResettable
                 bool updating = !Stopped && Fraction(now) >= TickMath.Second - UpdateCycle;
                 return (byte)(_ram[RegisterA] | (updating ? UpdateInProgress : 0));
             case RegisterC:
-                Update();
+                // At one time: were another period to end between the two, the line would stay high, and an edge-triggered input wait for ever.
+                Update(now);
                 byte flags = _flags;
                 _flags = 0;
-                Update();
+                Update(now);
                 return flags;
             case RegisterD:
                 return ValidRamAndTime;
@@ -302,9 +303,10 @@ internal sealed class RealTimeClock : ByteDevice, IStateful, IResettable
     }
 
     /// <summary>Brings flags, interrupt line and timer up to date.</summary>
-    private void Update()
+    private void Update() => Update(_clock.Now);
+
+    private void Update(long now)
     {
-        long now = _clock.Now;
         long period = PeriodAt(now);
         if (period != _seenPeriod) _flags |= Periodic;
         _seenPeriod = period;

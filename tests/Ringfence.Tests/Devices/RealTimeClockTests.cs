@@ -9,8 +9,9 @@ public class RealTimeClockTests
     private readonly FakeClock _clock = new();
     private readonly RealTimeClock _rtc;
     private bool _irq;
+    private int _edges;
 
-    public RealTimeClockTests() => _rtc = new RealTimeClock(_clock, new InterruptLine(level => _irq = level), 512UL << 20, 0);
+    public RealTimeClockTests() => _rtc = new RealTimeClock(_clock, new InterruptLine(Drive), 512UL << 20, 0);
 
     [Fact]
     public void The_time_begins_with_power_on_and_crosses_the_leap_day()
@@ -100,6 +101,20 @@ public class RealTimeClockTests
     }
 
     [Fact]
+    public void A_period_that_ends_while_register_C_is_read_makes_an_edge_of_its_own()
+    {
+        Write(0x0b, 0x42);
+        _clock.Advance((Second / 1024) + 1);
+        _edges.ShouldBe(1);
+        _clock.PassesWhenRead = Second / 1000;
+        (Read(0x0c) & 0xc0).ShouldBe(0xc0);
+        _clock.PassesWhenRead = 0;
+        _clock.Advance(0);
+        _edges.ShouldBe(2);
+        (Read(0x0c) & 0xc0).ShouldBe(0xc0);
+    }
+
+    [Fact]
     public void An_interrupt_that_is_not_acknowledged_fires_no_more_timers()
     {
         Write(0x0b, 0x42);
@@ -182,6 +197,12 @@ public class RealTimeClockTests
         _rtc.NmiMasked.ShouldBeFalse();
         Read(0x0f).ShouldBe(0x0a);
         Read(0x0d).ShouldBe(0x80);
+    }
+
+    private void Drive(bool level)
+    {
+        _irq = level;
+        if (level) _edges++;
     }
 
     private int Read(int register)

@@ -6,8 +6,20 @@ namespace Ringfence.Tests.Support;
 internal sealed class FakeClock : IMachineClock
 {
     private readonly List<Timer> _timers = [];
+    private long _now;
 
-    public long Now { get; private set; }
+    public long Now
+    {
+        get
+        {
+            long now = _now;
+            _now += PassesWhenRead;
+            return now;
+        }
+    }
+
+    /// <summary>Nanoseconds that pass after each reading, as on a host that gives its processor to somebody else just then.</summary>
+    public long PassesWhenRead { get; set; }
 
     public DateTimeOffset PowerOn { get; init; } = new(2024, 2, 28, 23, 59, 58, TimeSpan.Zero);
 
@@ -27,22 +39,22 @@ internal sealed class FakeClock : IMachineClock
     /// <summary>Moves time forward.</summary>
     public void Advance(long nanoseconds)
     {
-        long end = Now + nanoseconds;
+        long end = _now + nanoseconds;
         while (_timers.Where(t => t.Due <= end).MinBy(t => t.Due) is { } next)
         {
-            Now = Math.Max(Now, next.Due!.Value);
+            _now = Math.Max(_now, next.Due!.Value);
             next.Due = null;
             Fired++;
             next.Expired();
         }
 
-        Now = end;
+        _now = end;
     }
 
     /// <summary>Moves time forward at once, as a host that was late would; due timers fire only then.</summary>
     public void Jump(long nanoseconds)
     {
-        Now += nanoseconds;
+        _now += nanoseconds;
         Advance(0);
     }
 
