@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Net.WebSockets;
 using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Server.Kestrel.Core.Features;
 using Ringfence.Machines;
 using Ringfence.Remote;
 
@@ -15,7 +16,6 @@ internal sealed class WebSocketEndpoints : IAsyncDisposable
     private const string SerialPrefix = "/serial/";
     private const string Binary = "binary";
     private const int OutputPieceBytes = 64 << 10;
-
 
     // Guests print byte by byte: what comes within that time goes in one message.
     private static readonly TimeSpan OutputInterval = TimeSpan.FromMilliseconds(5);
@@ -105,6 +105,8 @@ internal sealed class WebSocketEndpoints : IAsyncDisposable
             return;
         }
 
+        // Who does not take what it is sent has SendTimeout: the server's own limit would come before it, and cut off without counting.
+        if (context.Features.Get<IHttpMinResponseDataRateFeature>() is { } rate) rate.MinDataRate = null;
         Interlocked.Increment(ref _counters.WebSockets);
         try
         {

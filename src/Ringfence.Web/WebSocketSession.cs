@@ -32,7 +32,8 @@ internal sealed class WebSocketSession(WebSocket socket, TimeSpan sendTimeout, C
         else if (!receiving.IsCompleted) await CloseAsync(WebSocketCloseStatus.NormalClosure).ConfigureAwait(false);
         await Task.WhenAny(receiving, Task.Delay(CloseTimeout, CancellationToken.None)).ConfigureAwait(false);
         await over.CancelAsync().ConfigureAwait(false);
-        await sending.ConfigureAwait(false);
+        // A send that was given up takes the connection with it, which the receiver may notice first.
+        isSlow |= !await sending.ConfigureAwait(false);
         WebSocketCloseStatus status = receiving.IsCompleted ? await receiving.ConfigureAwait(false) : WebSocketCloseStatus.NormalClosure;
         if (!isSlow) await CloseAsync(status).ConfigureAwait(false);
         socket.Abort();
@@ -44,13 +45,13 @@ internal sealed class WebSocketSession(WebSocket socket, TimeSpan sendTimeout, C
     /// <exception cref="TimeoutException">The client does not take it.</exception>
     public async ValueTask SendAsync(ReadOnlyMemory<byte> message, WebSocketMessageType type, CancellationToken cancellation)
     {
-        using CancellationTokenSource slow = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
-        slow.CancelAfter(sendTimeout);
+        using CancellationTokenSource late = new(sendTimeout);
+        using CancellationTokenSource either = CancellationTokenSource.CreateLinkedTokenSource(late.Token, cancellation);
         try
         {
-            await socket.SendAsync(message, type, endOfMessage: true, slow.Token).ConfigureAwait(false);
+            await socket.SendAsync(message, type, endOfMessage: true, either.Token).ConfigureAwait(false);
         }
-        catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)
+        catch (Exception error) when (IsEnd(error) && late.IsCancellationRequested)
         {
             throw new TimeoutException();
         }

@@ -3,6 +3,7 @@ using System.Text;
 using System.Text.Json;
 using Iced.Intel;
 using Ringfence.Machines;
+using Ringfence.Tests.Machines;
 using Ringfence.Tests.Support;
 using static Iced.Intel.AssemblerRegisters;
 
@@ -10,7 +11,7 @@ namespace Ringfence.Tests.CommandLine;
 
 public sealed class RunTests : IDisposable
 {
-    private const ushort Com1 = 0x3f8;
+    private const ushort Com1 = TestPrograms.Com1;
     private readonly List<string> _files = [];
 
     [EngineTheory]
@@ -95,15 +96,8 @@ public sealed class RunTests : IDisposable
         {
             c.mov(cx, Bytes);
             Label next = c.CreateLabel();
-            Label wait = c.CreateLabel();
             c.Label(ref next);
-            c.mov(dx, Com1 + 5);
-            c.Label(ref wait);
-            c.@in(al, dx);
-            c.test(al, 1);
-            c.jz(wait);
-            c.mov(dx, Com1);
-            c.@in(al, dx);
+            c.Receive();
             c.xor(al, 0xff);
             c.@out(dx, al);
             c.dec(cx);

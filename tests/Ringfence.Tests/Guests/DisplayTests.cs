@@ -33,35 +33,20 @@ public sealed class DisplayTests
 
         // The console's cursor blinks: what counts is the place of the text.
         await DebianTests.Ask(console, @"printf '\033[2J\033[?25l\033[H' > /dev/tty1", AnswerTime);
-        await Until(() => machine.Screen!.Capture() is { Width: > 0 } image && LitPixels(image) == 0);
+        Until(() => machine.Screen!.Capture() is { Width: > 0 } image && LitPixels(image) == 0);
         ScreenImage empty = machine.Screen!.Capture();
         $"{empty.Width},{empty.Height}".ShouldBe(size);
         await DebianTests.Ask(console, @"printf 'Ringfence' > /dev/tty1", AnswerTime);
-        await Until(() => LitPixels(machine.Screen.Capture()) > 100);
+        Until(() => LitPixels(machine.Screen.Capture()) > 100);
         (await DebianTests.Ask(console, "dmesg | grep -ciE 'bug:|oops|call trace'")).ShouldBe("0");
     }
 
     private static int LitPixels(ScreenImage image)
     {
         int lit = 0;
-        for (int y = 0; y < image.Height; y++)
-        {
-            for (int x = 0; x < image.Width; x++)
-            {
-                if ((image[x, y] & 0xff_ffff) != 0) lit++;
-            }
-        }
-
+        foreach (uint pixel in image.Pixels) lit += (pixel & 0xff_ffff) != 0 ? 1 : 0;
         return lit;
     }
 
-    private static async Task Until(Func<bool> condition)
-    {
-        long end = Environment.TickCount64 + (long)AnswerTime.TotalMilliseconds;
-        while (!condition())
-        {
-            Environment.TickCount64.ShouldBeLessThan(end, "the screen does not show it");
-            await Task.Delay(50);
-        }
-    }
+    private static void Until(Func<bool> condition) => SpinWait.SpinUntil(condition, AnswerTime).ShouldBeTrue("the screen does not show it");
 }

@@ -101,10 +101,10 @@ public sealed class InstalledDebianTests : IDisposable
     /// <returns>The guest's checksums by path.</returns>
     private static async Task<Dictionary<string, string>> WriteFiles(SerialConsole console)
     {
-        await Ask(console, "mkdir -p /root/d/e; cd /root/d; for n in 1 511 4096 70000 3000000; do head -c $n /dev/urandom > f$n; done");
+        await Ask(console, "mkdir -p /srv/d/e; cd /srv/d; for n in 1 511 4096 70000 3000000; do head -c $n /dev/urandom > f$n; done");
         await Ask(console, "cp f3000000 removed; sync; rm removed; dd if=f70000 of=f3000000 bs=1000 seek=1500 conv=notrunc 2>/dev/null; truncate -s 2500000 f3000000");
         await Ask(console, "head -c 5000 f70000 | dd of=hole bs=5000 seek=100 2>/dev/null; i=0; while [ $i -lt 40 ]; do i=$((i+1)); echo $i > e/$i; done; sync");
-        string answer = await Ask(console, "echo 3 > /proc/sys/vm/drop_caches; find /root/d /etc -type f -size -4M | sort | xargs sha256sum > /root/sums; sync; grep ' /root/' /root/sums");
+        string answer = await Ask(console, "echo 3 > /proc/sys/vm/drop_caches; find /srv/d /etc -type f -size -4M | sort | xargs sha256sum > /srv/sums; sync; grep ' /srv/' /srv/sums");
         return answer.Split('\n').Select(line => line.Split("  ")).ToDictionary(parts => parts[1], parts => parts[0]);
     }
 
@@ -123,11 +123,11 @@ public sealed class InstalledDebianTests : IDisposable
         exitCode.ShouldBe(0, output);
 
         sums.Count.ShouldBe(46);
-        File.WriteAllLines(_folder["dump"], sums.Keys.Append("/root/sums").Select(path => $"dump {path} {_folder[path.Replace('/', '_')]}"));
+        File.WriteAllLines(_folder["dump"], sums.Keys.Append("/srv/sums").Select(path => $"dump {path} {_folder[path.Replace('/', '_')]}"));
         (exitCode, output) = _folder.Run(SystemTool("debugfs"), "-f", _folder["dump"], fileSystem);
         exitCode.ShouldBe(0, output);
         foreach ((string path, string sum) in sums) Sha256(path).ShouldBe(sum, path);
-        File.ReadAllLines(_folder["_root_sums"]).ShouldContain(line => line.EndsWith("  /etc/passwd", StringComparison.Ordinal));
+        File.ReadAllLines(_folder["_srv_sums"]).ShouldContain(line => line.EndsWith("  /etc/passwd", StringComparison.Ordinal));
     }
 
     private string Sha256(string path) => Convert.ToHexStringLower(SHA256.HashData(File.ReadAllBytes(_folder[path.Replace('/', '_')])));

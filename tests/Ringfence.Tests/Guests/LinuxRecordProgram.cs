@@ -20,13 +20,11 @@ internal sealed class LinuxRecordProgram(char name, string device, uint firstVer
         System.Text.Encoding.ASCII.GetBytes(device, path);
         for (int i = 0; i < path.Length; i += 4) c.mov(__dword_ptr[Line + i], BitConverter.ToUInt32(path, i));
         c.Label(ref again);
-        c.mov(eax, YieldCall);
-        c.@int(0x80);
-        c.mov(eax, OpenCall);
+        Call(c, YieldCall);
         c.mov(ebx, Line);
         c.mov(ecx, ReadWrite);
         c.xor(edx, edx);
-        c.@int(0x80);
+        Call(c, OpenCall);
         c.test(eax, eax);
 
         // Its driver may still be looking for it.
@@ -64,8 +62,7 @@ internal sealed class LinuxRecordProgram(char name, string device, uint firstVer
         c.xor(esi, esi);
         c.mov(edi, ChunkBytes);
         c.xor(ebp, ebp);
-        c.mov(eax, FallocateCall);
-        c.@int(0x80);
+        Call(c, FallocateCall);
         c.test(eax, eax);
         c.jnz(failed);
         c.Label(ref done);
@@ -74,8 +71,7 @@ internal sealed class LinuxRecordProgram(char name, string device, uint firstVer
 
     protected override void Flush(Assembler c, Label failed)
     {
-        c.mov(eax, FsyncCall);
-        c.@int(0x80);
+        Call(c, FsyncCall);
         c.test(eax, eax);
         c.jnz(failed);
     }
@@ -87,9 +83,14 @@ internal sealed class LinuxRecordProgram(char name, string device, uint firstVer
         c.mov(edx, ecx);
         c.mov(ecx, Line);
         c.mov(ebx, StandardOutput);
-        c.mov(eax, WriteCall);
-        c.@int(0x80);
+        Call(c, WriteCall);
         c.pop(ebx);
+    }
+
+    private static void Call(Assembler c, int number)
+    {
+        c.mov(eax, number);
+        c.@int(0x80);
     }
 
     /// <summary>Writes <see cref="RecordProgram.Buffer"/> to the offset in ESI.</summary>
@@ -98,8 +99,7 @@ internal sealed class LinuxRecordProgram(char name, string device, uint firstVer
         c.mov(ecx, Buffer);
         c.mov(edx, Layout.RecordBytes);
         c.xor(edi, edi);
-        c.mov(eax, PwriteCall);
-        c.@int(0x80);
+        Call(c, PwriteCall);
         c.cmp(eax, Layout.RecordBytes);
         c.jne(failed);
     }

@@ -152,18 +152,13 @@ internal abstract class RecordProgram(char name, uint firstVersion, uint seed)
         c.ret();
 
         // EDX as digits to EDI.
-        Label digit = c.CreateLabel("digit"), store = c.CreateLabel("store");
+        Label digit = c.CreateLabel("digit");
         c.Label(ref digits);
         c.mov(ecx, 8);
         c.Label(ref digit);
         c.rol(edx, 4);
         c.mov(al, dl);
-        c.and(al, 15);
-        c.add(al, (byte)'0');
-        c.cmp(al, (byte)'9');
-        c.jbe(store);
-        c.add(al, 'a' - '9' - 1);
-        c.Label(ref store);
+        c.ToHexDigit();
         c.stosb();
         c.dec(ecx);
         c.jnz(digit);

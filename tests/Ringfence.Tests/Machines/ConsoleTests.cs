@@ -148,16 +148,11 @@ public sealed class ConsoleTests
 
     private static RawBoot Echo(string greeting) => RealMode(c =>
     {
-        Label wait = c.CreateLabel();
+        Label next = c.CreateLabel();
         c.Print(greeting);
-        c.Label(ref wait);
-        c.mov(dx, Com1 + 5);
-        c.@in(al, dx);
-        c.test(al, 1);
-        c.je(wait);
-        c.mov(dx, Com1);
-        c.@in(al, dx);
+        c.Label(ref next);
+        c.Receive();
         c.@out(dx, al);
-        c.jmp(wait);
+        c.jmp(next);
     });
 }

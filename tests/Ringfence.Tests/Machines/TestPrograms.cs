@@ -69,6 +69,32 @@ internal static class TestPrograms
         }
     }
 
+    /// <summary>Waits for a byte from COM1 (16550 LSR bit 0) and takes it to AL. Changes DX.</summary>
+    public static void Receive(this Assembler c)
+    {
+        Label wait = c.CreateLabel();
+        c.mov(dx, Com1 + 5);
+        c.Label(ref wait);
+        c.@in(al, dx);
+        c.test(al, 1);
+        c.jz(wait);
+        c.mov(dx, Com1);
+        c.@in(al, dx);
+    }
+
+    /// <summary>Makes the low four bits of AL a hexadecimal digit. Changes the flags.</summary>
+    public static void ToHexDigit(this Assembler c)
+    {
+        Label done = c.CreateLabel();
+        c.and(al, 15);
+        c.add(al, (byte)'0');
+        c.cmp(al, (byte)'9');
+        c.jbe(done);
+        c.add(al, 'a' - '9' - 1);
+        c.Label(ref done);
+        c.nop();
+    }
+
     /// <summary>Switches the machine off: SLP_EN with the type of S5 into PM1a_CNT.</summary>
     public static void PowerOff(this Assembler c)
     {

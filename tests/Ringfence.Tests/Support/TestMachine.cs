@@ -177,8 +177,7 @@ internal sealed unsafe class TestMachine : IDisposable
     {
         ulong end = State->InstructionCount + limit;
         State->InstructionLimit = Engines.StopsAtLimit ? end : VcpuState.CountingLimit;
-        if (Engines.StopsAtLimit) return Engine.Run();
-        using var watchdog = new Timer(_ => StopAt(end), null, 1, 1);
+        using Timer? watchdog = Engines.StopsAtLimit ? null : new Timer(_ => StopAt(end), null, 1, 1);
         return Engine.Run();
     }
 

@@ -63,7 +63,7 @@ internal static class BootPrograms
     /// <summary>Places a routine that prints AX as four digits; changes nothing. Call it with the label it returns.</summary>
     public static Label WordPrinter(this Assembler c)
     {
-        Label over = c.CreateLabel(), start = c.CreateLabel(), next = c.CreateLabel(), digit = c.CreateLabel();
+        Label over = c.CreateLabel(), start = c.CreateLabel(), next = c.CreateLabel();
         c.jmp(over);
         c.Label(ref start);
         c.pushad();
@@ -72,12 +72,7 @@ internal static class BootPrograms
         c.Label(ref next);
         c.rol(dx, 4);
         c.mov(al, dl);
-        c.and(al, 15);
-        c.add(al, (sbyte)'0');
-        c.cmp(al, (sbyte)'9');
-        c.jbe(digit);
-        c.add(al, 'a' - '0' - 10);
-        c.Label(ref digit);
+        c.ToHexDigit();
         c.mov(ah, 0x0e);
         c.mov(bx, 7);
         c.@int(0x10);
