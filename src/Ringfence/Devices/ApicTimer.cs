@@ -51,12 +51,11 @@ internal sealed class ApicTimer
         get => _divide;
         set
         {
-            Settle();
-            long now = _clock.Now;
+            long now = Settle();
             uint left = CurrentAt(now);
             _divide = value & 0xb;
             if (_running) _start = now - ((long)(_initial - left) * Divisor);
-            Arm();
+            Arm(now);
         }
     }
 
@@ -67,11 +66,10 @@ internal sealed class ApicTimer
         set
         {
             if (IsDeadline) return;
-            Settle();
+            _start = Settle();
             _initial = value;
-            _start = _clock.Now;
             _running = value != 0;
-            Arm();
+            Arm(_start);
         }
     }
 
@@ -85,9 +83,9 @@ internal sealed class ApicTimer
         set
         {
             if (!IsDeadline) return;
-            Settle();
+            long now = Settle();
             _deadline = value;
-            Arm();
+            Arm(now);
         }
     }
 
@@ -98,9 +96,8 @@ internal sealed class ApicTimer
     /// <summary>Takes a new value of the timer's local vector table entry.</summary>
     public void SetEntry(uint entry)
     {
-        Settle();
+        long now = Settle();
         bool wasDeadline = IsDeadline;
-        long now = _clock.Now;
         uint left = CurrentAt(now);
         _entry = entry;
         if (wasDeadline != IsDeadline)
@@ -116,13 +113,13 @@ internal sealed class ApicTimer
             if (left == 0) _running = false;
         }
 
-        Arm();
+        Arm(now);
     }
 
     /// <summary>The processor's time-stamp counter was written: the deadline is at another time now.</summary>
     public void TimestampChanged()
     {
-        if (IsDeadline) Arm();
+        if (IsDeadline) Arm(_clock.Now);
     }
 
     /// <summary>The state after RESET and INIT.</summary>
@@ -144,9 +141,10 @@ internal sealed class ApicTimer
         visitor.Field("timer_start", ref _start);
         visitor.Field("timer_running", ref _running);
         visitor.Field("timer_deadline", ref _deadline);
-        _start = Math.Min(_start, _clock.Now);
+        long now = _clock.Now;
+        _start = Math.Min(_start, now);
         if (_initial == 0) _running = false;
-        Arm();
+        Arm(now);
     }
 
     private uint CurrentAt(long now)
@@ -171,16 +169,18 @@ internal sealed class ApicTimer
     }
 
     /// <summary>An interrupt that is due comes before the change that would take it away.</summary>
-    private void Settle()
+    /// <returns>The time of the change. It is asked for once: a count that ended between two answers would never interrupt.</returns>
+    private long Settle()
     {
-        if (_clock.Now >= _due) Expired();
+        long now = _clock.Now;
+        if (now >= _due) Expired();
+        return now;
     }
 
-    private void Arm()
+    private void Arm(long now)
     {
         Cancel();
         if ((_entry & Masked) != 0) return;
-        long now = _clock.Now;
         if (IsDeadline)
         {
             if (_deadline != 0) ArmDeadline(now);
@@ -236,7 +236,7 @@ internal sealed class ApicTimer
         }
         else if ((_entry & ModeMask) == PeriodicMode)
         {
-            Arm();
+            Arm(_clock.Now);
         }
 
         _expired();

@@ -84,7 +84,7 @@ internal sealed class IntervalTimer8254 : ByteDevice, IStateful, IResettable
         if (offset < 3) _channels[offset].WriteByte(value, now);
         else if (value >> 6 != 3) _channels[value >> 6].WriteControl(value, now);
         else ReadBack(value, now);
-        if (offset == 0 || (offset == 3 && value >> 6 == 0)) Update();
+        if (offset == 0 || (offset == 3 && value >> 6 == 0)) Update(now);
     }
 
     private void ReadBack(byte value, long now)
@@ -117,9 +117,11 @@ internal sealed class IntervalTimer8254 : ByteDevice, IStateful, IResettable
         Arm(Ticks);
     }
 
-    private void Update()
+    private void Update() => Update(Ticks);
+
+    /// <param name="now">The time of the change: a count that ended since then has its edge still before it.</param>
+    private void Update(long now)
     {
-        long now = Ticks;
         _irq.Set(_channels[0].RestsHigh || _channels[0].Output(now));
         Arm(now);
     }

@@ -171,7 +171,7 @@ internal sealed class RealTimeClock : ByteDevice, IStateful, IResettable
         }
 
         long now = _clock.Now;
-        Update();
+        Update(now);
         switch (_index)
         {
             case 1 or 3 or 5:
@@ -199,7 +199,7 @@ internal sealed class RealTimeClock : ByteDevice, IStateful, IResettable
                 break;
         }
 
-        Update();
+        Update(now);
     }
 
     private void WriteA(byte value, long now)

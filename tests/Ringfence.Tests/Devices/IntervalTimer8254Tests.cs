@@ -217,6 +217,23 @@ public class IntervalTimer8254Tests
         edges.ShouldBe(1);
     }
 
+    [Theory]
+    [InlineData(0x30)]
+    [InlineData(0x38)]
+    public void A_count_that_ends_while_it_is_written_makes_its_edge_all_the_same(int control)
+    {
+        _pit.Write8(3, control);
+        _edges = 0;
+        _clock.PassesWhenRead = TickMath.Second / 1000;
+        _pit.Write8(0, 1000);
+        _pit.Write8(0, 1000 >> 8);
+        _clock.PassesWhenRead = 0;
+        _clock.Advance(TickMath.LeastDelay);
+        _edges.ShouldBe(1);
+        AdvanceTicks(70_000);
+        _edges.ShouldBe(1);
+    }
+
     private void Program(int counter, int control, int count)
     {
         _pit.Write8(3, control);

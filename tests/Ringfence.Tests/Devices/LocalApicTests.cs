@@ -225,6 +225,27 @@ public class LocalApicTests
         f.Clock.Armed.ShouldBe(0);
     }
 
+    [Theory]
+    [InlineData(InitialCount, 10_000)]
+    [InlineData(TimerEntry, 0x30)]
+    [InlineData(Divide, 0xb)]
+    public void A_one_shot_timer_that_ends_while_a_register_is_written_interrupts_all_the_same(ulong register, uint value)
+    {
+        ApicFixture f = new();
+        f[0].Write32(Divide, 0xb);
+        f[0].Write32(TimerEntry, 0x30);
+        f[0].Write32(InitialCount, 10_000);
+        f.Clock.Advance(5_000);
+        f.Clock.PassesWhenRead = 12_000;
+        f[0].Write32(register, value);
+        f.Clock.PassesWhenRead = 0;
+        f.Clock.Advance(0);
+        f[0].AcknowledgeInterrupt().ShouldBe(0x30);
+        f[0].Write32(EndOfInterrupt, 0);
+        f.Clock.Advance(50_000);
+        f[0].InterruptPending.ShouldBeFalse();
+    }
+
     [Fact]
     public void A_periodic_timer_interrupts_every_period_and_coalesces_late_ticks()
     {
