@@ -13,6 +13,16 @@ internal static class TestProgram
             return 1;
         }
 
+        // Whatever ends the tests ends it, too.
+        new Thread(() =>
+        {
+            using Stream input = Console.OpenStandardInput();
+            while (input.ReadByte() >= 0)
+            {
+            }
+
+            Environment.Exit(0);
+        }) { IsBackground = true }.Start();
         RecordWriter.Run(path, int.Parse(seed));
         return 0;
     }
