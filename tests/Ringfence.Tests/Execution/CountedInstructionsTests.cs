@@ -3,7 +3,6 @@ using Ringfence.Processors;
 using Ringfence.Processors.Exits;
 using Ringfence.Tests.Support;
 using static Iced.Intel.AssemblerRegisters;
-using Timer = System.Threading.Timer;
 
 namespace Ringfence.Tests.ExecutionTests;
 
@@ -62,7 +61,7 @@ public sealed unsafe class CountedInstructionsTests
         s->Gpr[Gpr.Rsi] = TestMachine.Data;
         s->InstructionLimit = VcpuState.CountingLimit;
         // Stopped and gone on with again and again: at looks for events everything is exact.
-        using Timer stops = new(_ => machine.Processor.Post(ProcessorEvents.Stop), null, 1, 1);
+        using StoppingTimer stops = new(() => machine.Processor.Post(ProcessorEvents.Stop), 1, 1);
         long end = Environment.TickCount64 + 60_000;
         ExitReason reason = ExitReason.Stop;
         while (reason == ExitReason.Stop && Environment.TickCount64 < end)

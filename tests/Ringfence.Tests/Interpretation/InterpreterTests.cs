@@ -75,7 +75,7 @@ public sealed unsafe class InterpreterTests
             a.Label(ref top);
             a.jmp(top);
         });
-        using var timer = new Timer(_ => machine.Processor.Post(ProcessorEvents.Stop), null, 50, Timeout.Infinite);
+        using var timer = new StoppingTimer(() => machine.Processor.Post(ProcessorEvents.Stop), 50);
         machine.State->InstructionLimit = ulong.MaxValue;
         machine.Engine.Run().ShouldBe(Ringfence.Processors.Exits.ExitReason.Stop);
         machine.State->Rip.ShouldBe(BareProcessor.Code);

@@ -56,7 +56,7 @@ public sealed class CrashTests : IDisposable
         using Process process = RingfenceProcess.StartProgram("dotnet", "exec", program, "write-records", path, random.Next().ToString());
         string? line = process.StandardOutput.ReadLine();
         line.ShouldBe("ready", line is null ? process.StandardError.ReadToEnd() : null);
-        using Timer timer = new(_ => process.Kill(), null, random.Next(10, 250), Timeout.Infinite);
+        using StoppingTimer timer = new(process.Kill, random.Next(10, 250));
         while ((line = process.StandardOutput.ReadLine()) is not null)
         {
             // The last line may be half a line.

@@ -177,7 +177,7 @@ internal sealed unsafe class TestMachine : IDisposable
     {
         ulong end = State->InstructionCount + limit;
         State->InstructionLimit = Engines.StopsAtLimit ? end : VcpuState.CountingLimit;
-        using Timer? watchdog = Engines.StopsAtLimit ? null : new Timer(_ => StopAt(end), null, 1, 1);
+        using StoppingTimer? watchdog = Engines.StopsAtLimit ? null : new StoppingTimer(() => StopAt(end), 1, 1);
         return Engine.Run();
     }
 

@@ -13,17 +13,19 @@ internal static class TestProgram
             return 1;
         }
 
-        // Whatever ends the tests ends it, too.
-        new Thread(() =>
-        {
-            using Stream input = Console.OpenStandardInput();
-            while (input.ReadByte() >= 0)
-            {
-            }
-
-            Environment.Exit(0);
-        }) { IsBackground = true }.Start();
+        new Thread(EndWithParent) { IsBackground = true }.Start();
         RecordWriter.Run(path, int.Parse(seed));
         return 0;
+    }
+
+    /// <summary>Whatever ends the tests ends this process, too: its input ends then.</summary>
+    private static void EndWithParent()
+    {
+        using Stream input = Console.OpenStandardInput();
+        while (input.ReadByte() >= 0)
+        {
+        }
+
+        Environment.Exit(0);
     }
 }

@@ -169,7 +169,7 @@ public sealed partial class HostProcessorProbeTests
         using HostProcessorProbe probe = Create();
         Execute(probe, 64, [0x90]);
         int child = probe.ProcessId!.Value;
-        using var timer = new Timer(_ => Send(child, Kill), null, 20, Timeout.Infinite);
+        using var timer = new StoppingTimer(() => Send(child, Kill), 20);
         Execute(probe, 64, [0xeb, 0xfe]).Kind.ShouldBeOneOf(HostOutcomeKind.Died, HostOutcomeKind.TimedOut);
         SpinWait.SpinUntil(() => !IsRunning(child), TimeSpan.FromSeconds(10)).ShouldBeTrue();
 

@@ -514,9 +514,10 @@ public sealed unsafe class X87LivenessTests
         using var stop = new CancellationTokenSource();
         machine.Processor.Post(ProcessorEvents.Nmi);
         Task posts = Task.Run(() => Post(machine.Processor, period, stop.Token));
-        machine.Engine.Run().ShouldBe(ExitReason.Halt);
+        ExitReason reason = machine.Engine.Run();
         stop.Cancel();
         posts.Wait();
+        reason.ShouldBe(ExitReason.Halt);
     }
 
     private static void Post(Processor processor, TimeSpan period, CancellationToken stop)
