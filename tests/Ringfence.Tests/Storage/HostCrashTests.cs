@@ -12,7 +12,7 @@ public sealed class HostCrashTests : IDisposable
     private const int SectorBytes = 512;
     private const int BlockBytes = 2048;
     private const int Blocks = 600;
-    private const int LeastCrashes = 10;
+    private const int LeastCrashes = 11;
 
     private readonly ImageFolder _folder = new();
 
